@@ -1,0 +1,180 @@
+//! Floor 2: the verbs between clients and whatever serves them.
+//!
+//! Clients hold an `Arc<dyn Backend>` and know nothing behind it. The embedded node is one
+//! backend; a remote cluster can be another.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::wait::Deadline;
+use crate::base::{Clock, RawRecord, Result, TopicId};
+use crate::batch::BatchHeader;
+
+/// Where records go to and come from.
+pub trait Backend: Send + Sync + fmt::Debug + 'static {
+    /// The route of a topic; `UnknownTopicOrPartition` when there is none of that name.
+    fn resolve(&self, topic: &str) -> Result<Arc<TopicRoute>>;
+
+    /// The log's only source of time.
+    fn clock(&self) -> &dyn Clock;
+
+    /// Returns when every record that was appended before the call has reached its level.
+    /// `DeliveryTimeout` at the deadline, with the cause that held it up as its source.
+    fn flush(&self, deadline: Deadline) -> Result<()>;
+
+    /// Does the background work that is due, unless threads do it. Returns how long until there
+    /// is more, `None` when nothing is planned.
+    fn run_due(&self) -> Option<Duration>;
+
+    /// `Closed` once the log is.
+    fn check_open(&self) -> Result<()>;
+}
+
+/// One partition, resolved.
+pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
+    /// Appends all records or none. They take consecutive offsets.
+    fn append(&self, request: Append<'_>) -> Result<Appended>;
+
+    /// Adds the visible batches at or after `request.from` to `into`, whole: the caller drops
+    /// records before `from` and at or above [`FetchedBatch::below`]. Nothing when `from` is at
+    /// the visible end; `OffsetOutOfRange` below the log start or above the log end.
+    fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo>;
+
+    /// The marks of this moment.
+    fn marks(&self) -> PartitionMarks;
+
+    /// The earliest visible offset whose timestamp is at least `timestamp_ms`, with its
+    /// timestamp (A25).
+    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>>;
+
+    /// Waits until everything below `offset` has reached the partition's level. The caller does
+    /// the work itself when nobody does. `DeliveryTimeout` at the deadline.
+    fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()>;
+
+    /// Calls `waker` once when there is something to do for a reader at `from`: a record became
+    /// visible, one was appended that [`help`](Self::help) would make visible, or the partition
+    /// was closed. `None` when there already is.
+    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken>;
+
+    /// Takes a registration back; one that has fired is ignored.
+    fn unregister(&self, token: WaitToken);
+
+    /// Brings appended records to their level on the calling thread if a reader at `from` waits
+    /// for that. True when the caller should look again.
+    fn help(&self, from: u64, deadline: Deadline) -> Result<bool>;
+}
+
+/// A topic as clients see it: its name and one door per partition.
+pub struct TopicRoute {
+    /// The topic's name.
+    pub name: Arc<str>,
+    /// The topic's identity.
+    pub id: TopicId,
+    /// One door per partition, by number.
+    pub partitions: Box<[Arc<dyn PartitionBackend>]>,
+    /// Set when the topic is deleted: a route that was resolved before is then of no use.
+    pub deleted: AtomicBool,
+}
+
+impl TopicRoute {
+    /// Whether the topic was deleted after this route was resolved.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for TopicRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicRoute")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("partitions", &self.partitions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request to append.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// What to append, in order.
+    pub records: &'a [RawRecord<'a>],
+    /// How long to wait for room in the stage (`max.block.ms`).
+    pub max_block: Duration,
+}
+
+/// Where the records of an [`Append`] stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of the first record.
+    pub base_offset: u64,
+    /// The timestamp that records without one of their own were given.
+    pub timestamp_ms: i64,
+}
+
+/// A request to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetch {
+    /// The first offset wanted.
+    pub from: u64,
+    /// Stop after this many bytes; the first batch is returned whatever its size (A33).
+    pub max_bytes: usize,
+    /// Where the last fetch ended; [`FetchHint::default`] at first.
+    pub hint: FetchHint,
+}
+
+/// Where a fetch ended, so that the next one need not search. Only ever a hint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchHint {
+    /// Base offset of the batch in which the fetch ended.
+    pub base_offset: u64,
+    /// The offset that the next fetch will ask for if it goes on.
+    pub next_offset: u64,
+    /// The byte position of `next_offset` in that batch's payload.
+    pub position: usize,
+}
+
+/// What a fetch tells beside its batches.
+#[derive(Clone, Debug, Default)]
+pub struct FetchInfo {
+    /// Offsets that do not exist although records behind them do: `[from, to)`, from a power
+    /// cut below `PowerLoss` or damage that the user chose to read around.
+    pub gaps: Vec<(u64, u64)>,
+    /// For the next fetch.
+    pub hint: FetchHint,
+}
+
+/// A batch, or the visible part of one that is still open.
+#[derive(Clone, Debug)]
+pub struct FetchedBatch {
+    /// Base offset, base timestamp and attributes are exact; lengths and checksums are those of
+    /// the stored batch, which may be longer than `payload`.
+    pub header: BatchHeader,
+    /// The batch's payload, at least up to `below`.
+    pub payload: Bytes,
+    /// The byte position in `payload` at which to begin: a record boundary.
+    pub position: usize,
+    /// Records at or above this offset must not be shown.
+    pub below: u64,
+}
+
+/// Offsets that bound a partition: `start <= visible <= end`, `durable <= end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionMarks {
+    /// The log start offset: the first that can be read.
+    pub start: u64,
+    /// The visible end (Kafka's high watermark): the first that consumers do not see yet.
+    pub visible: u64,
+    /// The log end offset: the next to be given.
+    pub end: u64,
+    /// Everything below survives a power cut.
+    pub durable: u64,
+}
+
+/// A registration of a waker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WaitToken(pub u64);

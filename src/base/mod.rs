@@ -1,0 +1,18 @@
+//! Floor 0: the words that every other floor speaks.
+//!
+//! Nothing here does I/O, takes a lock that another floor could wait for, or
+//! starts a thread.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod ids;
+pub mod record;
+pub mod sync;
+pub mod wait;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{Durability, NewTopic, TopicConfig};
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{TopicId, TopicPartition};
+pub use record::{Header, RawRecord};

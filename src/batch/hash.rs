@@ -1,0 +1,143 @@
+//! The hash of a record's content: what the running check of the stage is made of.
+//!
+//! It guards against torn and stale bytes, not against an adversary. It is part of the format:
+//! neither the constants nor the order of operations may change within a version.
+//!
+//! The step is the folded multiply of wyhash: the two halves of a 128-bit product, xored. Parts
+//! of up to 64 bytes are read by one to four independent steps, longer ones by four lanes of 16
+//! bytes; reads at the end overlap instead of branching by length. Lengths, nulls and the count
+//! of headers are hashed as one word each, so that no byte can move between parts unnoticed.
+
+use super::reader::RecordView;
+use crate::base::record::{Header, RawRecord};
+
+/// Odd, dense and unlike one another; otherwise arbitrary (the first are wyhash's).
+pub(super) const P: [u64; 8] = [
+    0xa076_1d64_78bd_642f,
+    0xe703_7ed1_a0b4_28db,
+    0x8ebc_6af0_9c88_c6e3,
+    0x5899_65cc_7537_4cc3,
+    0x1d8e_4e27_c47d_124f,
+    0xeb44_acca_b455_d165,
+    0x9c6e_6877_736c_46e3,
+    0x3bd6_6e9b_5a0f_c7a9,
+];
+
+/// The folded multiply.
+#[inline]
+pub(super) const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
+/// The hash of a record's key, value and headers, nulls and order included.
+///
+/// Equal to [`RecordView::hash`] of the same record after encoding. Timestamp and offset are
+/// not part of it: [`RunningCheck::record`](super::RunningCheck::record) adds them.
+#[inline]
+#[must_use]
+pub fn record_hash(record: &RawRecord<'_>) -> u64 {
+    let hash = content(record.key, record.value, record.headers.len());
+    if record.headers.is_empty() { hash } else { headers(hash, record.headers.iter().copied()) }
+}
+
+impl RecordView<'_> {
+    /// The hash of the content; see [`record_hash`].
+    #[inline]
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let hash = content(self.key, self.value, self.headers().len());
+        if self.headers().is_empty() { hash } else { headers(hash, self.headers().iter()) }
+    }
+}
+
+#[inline]
+fn content(key: Option<&[u8]>, value: Option<&[u8]>, headers: usize) -> u64 {
+    let nulls = u64::from(key.is_none()) << 62 | u64::from(value.is_none()) << 63;
+    let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+    // Keys have 24 bits, values 27, counts 16: the words below do not overlap.
+    let lengths = key.len() as u64 | (value.len() as u64) << 32;
+    let shape = fold(lengths ^ P[0], headers as u64 ^ nulls ^ P[1]);
+    fold(bytes(key, P[2]) ^ shape, bytes(value, P[3]) ^ P[4])
+}
+
+#[inline(never)]
+fn headers<'a>(hash: u64, headers: impl Iterator<Item = Header<'a>>) -> u64 {
+    headers.fold(hash, |hash, (name, value)| {
+        let null = u64::from(value.is_none()) << 63;
+        let value = value.unwrap_or_default();
+        let lengths = name.len() as u64 | (value.len() as u64) << 32 | null;
+        let shape = fold(hash ^ P[5], lengths ^ P[6]);
+        fold(bytes(name.as_bytes(), P[2]) ^ shape, bytes(value, P[3]) ^ P[7])
+    })
+}
+
+/// The hash of one part, whose length the caller has hashed.
+#[inline]
+fn bytes(part: &[u8], seed: u64) -> u64 {
+    match part.len() {
+        0 => seed,
+        1..=3 => fold(few(part) ^ P[1], seed),
+        4..=7 => fold(ends::<4>(part).0 << 32 ^ ends::<4>(part).1 ^ P[1], seed),
+        8..=16 => {
+            let (first, last) = ends::<8>(part);
+            fold(first ^ P[1], last ^ seed)
+        }
+        17..=32 => pair(part, seed, P[4], P[5]),
+        33..=64 => {
+            let (first, last) = (part.first_chunk::<32>(), part.last_chunk::<32>());
+            let (first, last) = (first.unwrap_or(&[0; 32]), last.unwrap_or(&[0; 32]));
+            pair(first, seed, P[4], P[5]) ^ pair(last, seed, P[6], P[7])
+        }
+        _ => long(part, seed),
+    }
+}
+
+/// Two independent steps over the first and the last 16 bytes.
+#[inline]
+fn pair(part: &[u8], seed: u64, p: u64, q: u64) -> u64 {
+    let first = part.first_chunk::<16>().unwrap_or(&[0; 16]);
+    let last = part.last_chunk::<16>().unwrap_or(&[0; 16]);
+    step(first, p, seed) ^ step(last, q, seed)
+}
+
+/// More than 64 bytes: whole stripes, then the last 64 bytes, whatever the stripes have read.
+#[inline]
+fn long(part: &[u8], seed: u64) -> u64 {
+    let mut lanes = [seed, seed ^ P[0], seed ^ P[1], seed ^ P[6]];
+    let (stripes, rest) = part.as_chunks::<64>();
+    let whole = if rest.is_empty() { stripes.len().saturating_sub(1) } else { stripes.len() };
+    for stripe in stripes.iter().take(whole).chain(part.last_chunk::<64>()) {
+        let (blocks, _) = stripe.as_chunks::<16>();
+        for ((lane, block), p) in lanes.iter_mut().zip(blocks).zip([P[2], P[3], P[4], P[5]]) {
+            *lane = step(block, p, *lane);
+        }
+    }
+    let [a, b, c, d] = lanes;
+    fold(a ^ P[0], b ^ P[7]) ^ fold(c ^ P[1], d ^ P[6])
+}
+
+#[inline]
+fn step(block: &[u8; 16], p: u64, state: u64) -> u64 {
+    let all = u128::from_le_bytes(*block);
+    fold(all as u64 ^ p, (all >> 64) as u64 ^ state)
+}
+
+/// The first and the last `N` bytes as words, `N` at most 8.
+#[inline]
+fn ends<const N: usize>(part: &[u8]) -> (u64, u64) {
+    let word = |bytes: Option<&[u8; N]>| {
+        let mut wide = [0; 8];
+        if let Some(bytes) = bytes {
+            wide[..N].copy_from_slice(bytes);
+        }
+        u64::from_le_bytes(wide)
+    };
+    (word(part.first_chunk()), word(part.last_chunk()))
+}
+
+/// One to three bytes as a word.
+#[inline]
+fn few(part: &[u8]) -> u64 {
+    part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}

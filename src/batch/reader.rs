@@ -1,0 +1,181 @@
+//! Records out of a payload: borrowed, nothing copied, nothing trusted.
+
+use super::attributes::Attributes;
+use super::damage::Damage;
+use super::headers::HeadersView;
+use super::record::{
+    HAS_HEADERS, HAS_KEY, HAS_VALUE, HEADERS_HEAD_BYTES, HORIZON_BYTES, KEY_LEN_MASK, KNOWN_FLAGS,
+    NO_TIMESTAMP, RECORD_HEAD_BYTES, padded,
+};
+use crate::base::record::{MAX_HEADERS, MAX_RECORD_BYTES};
+
+/// Reads the records of one payload, front to back.
+#[derive(Clone, Debug)]
+pub struct RecordReader<'a> {
+    payload: &'a [u8],
+    position: usize,
+    /// Why there is nothing to read at all.
+    refused: Option<Damage>,
+}
+
+impl<'a> RecordReader<'a> {
+    /// Reads `payload` from its first record, which stands behind a delete horizon if the
+    /// attributes speak of one. A payload with a codec is refused by the first
+    /// [`next`](Self::next).
+    #[must_use]
+    pub fn new(attributes: Attributes, payload: &'a [u8]) -> Self {
+        let position = if attributes.has_delete_horizon() { HORIZON_BYTES } else { 0 };
+        let compressed = (attributes.codec() != 0)
+            .then_some(Damage::unknown("records are compressed with a codec that is not built in"));
+        Self { payload, position, refused: compressed }
+    }
+
+    /// Reads `payload` from the record at `position`, a value that
+    /// [`position`](Self::position) gave for the same payload.
+    #[must_use]
+    pub const fn at(payload: &'a [u8], position: usize) -> Self {
+        Self { payload, position, refused: None }
+    }
+
+    /// Where in the payload the next record stands.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The next record; `None` at the end of the payload. After an error the position stays.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are not a record.
+    #[allow(clippy::should_implement_trait, reason = "fallible: `while let Some(r) = next()?`")]
+    pub fn next(&mut self) -> Result<Option<RecordView<'a>>, Damage> {
+        if let Some(damage) = self.refused {
+            return Err(damage);
+        }
+        let Some(rest) = self.payload.get(self.position..) else {
+            return Err(Damage::new("payload ends before its first record"));
+        };
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let record = RecordView::parse(rest)?;
+        self.position += record.encoded_len();
+        Ok(Some(record))
+    }
+}
+
+/// A record in a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordView<'a> {
+    /// The offset, relative to the batch's base offset.
+    pub offset_delta: u32,
+    /// The timestamp, relative to the batch's base timestamp; `None` when it has none.
+    pub ts_delta: Option<i32>,
+    /// The key, or null.
+    pub key: Option<&'a [u8]>,
+    /// The value, or null.
+    pub value: Option<&'a [u8]>,
+    headers: HeadersView<'a>,
+    padded: usize,
+}
+
+const BEHIND: Damage = Damage::new("record reaches behind its payload");
+const INSIDE: Damage = Damage::new("record's parts are longer than the record");
+
+impl<'a> RecordView<'a> {
+    /// The record that `bytes` begin with.
+    fn parse(bytes: &'a [u8]) -> Result<Self, Damage> {
+        let head = bytes.first_chunk::<RECORD_HEAD_BYTES>().ok_or(BEHIND)?;
+        let [len, offset_delta, ts_delta, key_word] = words(head);
+        let len = len as usize;
+        if !(RECORD_HEAD_BYTES..=MAX_RECORD_BYTES).contains(&len) {
+            return Err(Damage::new("record length is out of bounds"));
+        }
+        let end = padded(len);
+        let (record, padding) = bytes.get(..end).ok_or(BEHIND)?.split_at(len);
+        if padding.iter().any(|&b| b != 0) {
+            return Err(Damage::new("record padding is not zero"));
+        }
+        let flags = key_word & !KEY_LEN_MASK;
+        if flags & !KNOWN_FLAGS != 0 {
+            return Err(Damage::new("record has unknown attributes"));
+        }
+        if flags & NO_TIMESTAMP != 0 && ts_delta != 0 {
+            return Err(Damage::new("record has a timestamp and says that it has none"));
+        }
+        let (_, body) = record.split_at(RECORD_HEAD_BYTES);
+        let parts = Parts::split(body, (key_word & KEY_LEN_MASK) as usize, flags)?;
+        Ok(Self {
+            offset_delta,
+            ts_delta: (flags & NO_TIMESTAMP == 0).then_some(ts_delta.cast_signed()),
+            key: nullable(parts.key, flags & HAS_KEY)?,
+            value: nullable(parts.value, flags & HAS_VALUE)?,
+            headers: parts.headers,
+            padded: end,
+        })
+    }
+
+    /// The headers, in order.
+    #[must_use]
+    pub const fn headers(&self) -> HeadersView<'a> {
+        self.headers
+    }
+
+    /// The bytes that the record takes in its payload, padding included.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        self.padded
+    }
+}
+
+/// The body of a record, cut into its parts.
+struct Parts<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    headers: HeadersView<'a>,
+}
+
+impl<'a> Parts<'a> {
+    #[inline]
+    fn split(body: &'a [u8], key_len: usize, flags: u32) -> Result<Self, Damage> {
+        if flags & HAS_HEADERS != 0 {
+            return Self::split_with_headers(body, key_len);
+        }
+        let (key, value) = body.split_at_checked(key_len).ok_or(INSIDE)?;
+        Ok(Self { key, value, headers: HeadersView::default() })
+    }
+
+    fn split_with_headers(body: &'a [u8], key_len: usize) -> Result<Self, Damage> {
+        let (head, rest) = body.split_first_chunk::<HEADERS_HEAD_BYTES>().ok_or(INSIDE)?;
+        let [v0, v1, v2, v3, c0, c1, c2, c3] = *head;
+        let value_len = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
+        let count = u32::from_le_bytes([c0, c1, c2, c3]);
+        // Bounded before it is used, and never zero: one content has one encoding.
+        if count == 0 || count as usize > MAX_HEADERS {
+            return Err(Damage::new("record header count is out of bounds"));
+        }
+        let (key, rest) = rest.split_at_checked(key_len).ok_or(INSIDE)?;
+        let (value, raw) = rest.split_at_checked(value_len).ok_or(INSIDE)?;
+        Ok(Self { key, value, headers: HeadersView::parse(raw, count)? })
+    }
+}
+
+/// Null when the flag is clear; a null must not have bytes.
+#[inline]
+fn nullable(bytes: &[u8], flag: u32) -> Result<Option<&[u8]>, Damage> {
+    match (flag != 0, bytes.is_empty()) {
+        (true, _) => Ok(Some(bytes)),
+        (false, true) => Ok(None),
+        (false, false) => Err(Damage::new("record has bytes where it says null")),
+    }
+}
+
+#[inline]
+fn words(head: &[u8; RECORD_HEAD_BYTES]) -> [u32; 4] {
+    let all = u128::from_le_bytes(*head);
+    [all as u32, (all >> 32) as u32, (all >> 64) as u32, (all >> 96) as u32]
+}
+
+#[cfg(test)]
+mod tests;

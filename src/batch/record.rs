@@ -1,0 +1,188 @@
+//! Encoding one record: the hottest code of the crate.
+//!
+//! ```text
+//!  0 len u32 (without padding)   4 offset_delta u32   8 ts_delta i32
+//! 12 key_len u24, attributes u8 (1 key, 2 value, 4 headers, 8 no timestamp)
+//! 16 with headers only: value_len u32, header_count u32
+//!    key, value, then each header: name_len u16, value_len i32 (-1 null), name, value
+//!    zeros up to a multiple of 8
+//! ```
+//!
+//! One content has exactly one encoding; the reader takes anything else for damage.
+
+use super::header::BatchHeader;
+use super::headers::{HEADER_HEAD_BYTES, NULL_VALUE};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::record::{
+    MAX_HEADER_NAME, MAX_HEADERS, MAX_KEY_BYTES, MAX_RECORD_BYTES, RawRecord,
+};
+
+/// Records begin at multiples of this, so that their heads are read with aligned loads.
+pub const RECORD_ALIGN: usize = 8;
+/// The fixed part of every record; no record is shorter.
+pub const RECORD_HEAD_BYTES: usize = 16;
+/// The further fixed part of a record with headers.
+pub(super) const HEADERS_HEAD_BYTES: usize = 8;
+/// The delete horizon in front of the first record of some batches.
+pub(super) const HORIZON_BYTES: usize = 8;
+
+pub(super) const KEY_LEN_MASK: u32 = MAX_KEY_BYTES as u32;
+pub(super) const HAS_KEY: u32 = 1 << 24;
+pub(super) const HAS_VALUE: u32 = 1 << 25;
+pub(super) const HAS_HEADERS: u32 = 1 << 26;
+pub(super) const NO_TIMESTAMP: u32 = 1 << 27;
+pub(super) const KNOWN_FLAGS: u32 = HAS_KEY | HAS_VALUE | HAS_HEADERS | NO_TIMESTAMP;
+
+/// `len` up to the next multiple of 8.
+#[inline]
+pub(super) const fn padded(len: usize) -> usize {
+    len.next_multiple_of(RECORD_ALIGN)
+}
+
+/// The bytes that `record` takes in a payload, padding included.
+///
+/// # Errors
+///
+/// A key, header or record over a limit of the format: the message names the value and the
+/// limit. This is the only check of limits, so it must come before [`encode_record`].
+#[inline]
+pub fn encoded_len(record: &RawRecord<'_>) -> Result<usize> {
+    let key = record.key.map_or(0, <[u8]>::len);
+    let value = record.value.map_or(0, <[u8]>::len);
+    if record.headers.is_empty() && key <= MAX_KEY_BYTES {
+        let len = RECORD_HEAD_BYTES.saturating_add(key).saturating_add(value);
+        if len <= MAX_RECORD_BYTES {
+            return Ok(padded(len));
+        }
+    }
+    encoded_len_slow(record, key, value)
+}
+
+/// Records with headers, and the ones to be refused.
+#[inline(never)]
+fn encoded_len_slow(record: &RawRecord<'_>, key: usize, value: usize) -> Result<usize> {
+    let invalid = |what: &str, is: usize, unit: &str, limit: usize| {
+        let message = format!("{what} has {is} {unit}, the limit is {limit}");
+        Err(Error::new(ErrorKind::InvalidRecord, message))
+    };
+    if key > MAX_KEY_BYTES {
+        return invalid("the key", key, "bytes", MAX_KEY_BYTES);
+    }
+    if record.headers.len() > MAX_HEADERS {
+        return invalid("the record", record.headers.len(), "headers", MAX_HEADERS);
+    }
+    let mut len = RECORD_HEAD_BYTES.saturating_add(key).saturating_add(value);
+    if !record.headers.is_empty() {
+        len = len.saturating_add(HEADERS_HEAD_BYTES);
+    }
+    for (name, value) in record.headers {
+        if name.len() > MAX_HEADER_NAME {
+            return invalid("a header name", name.len(), "bytes", MAX_HEADER_NAME);
+        }
+        let value = value.map_or(0, <[u8]>::len);
+        len = len.saturating_add(HEADER_HEAD_BYTES + name.len()).saturating_add(value);
+    }
+    if len > MAX_RECORD_BYTES {
+        let message = format!("the record has {len} bytes, the limit is {MAX_RECORD_BYTES}");
+        return Err(Error::new(ErrorKind::MessageTooLarge, message));
+    }
+    Ok(padded(len))
+}
+
+/// The distance of a timestamp from its batch's base; `None` when a batch cannot say it.
+///
+/// `i32::MIN` is not a distance: in a batch header it says that there is no timestamp.
+#[inline]
+#[must_use]
+pub fn timestamp_delta(base: i64, timestamp: i64) -> Option<i32> {
+    let delta = i32::try_from(timestamp.checked_sub(base)?).ok()?;
+    (delta != BatchHeader::NO_TIMESTAMP).then_some(delta)
+}
+
+/// Encodes `record` into `out`, which must have exactly its [`encoded_len`].
+///
+/// # Panics
+///
+/// When `out` is shorter than that.
+#[inline]
+pub fn encode_record(
+    out: &mut [u8],
+    record: &RawRecord<'_>,
+    offset_delta: u32,
+    ts_delta: Option<i32>,
+) {
+    debug_assert_eq!(encoded_len(record).ok(), Some(out.len()));
+    let key = record.key.unwrap_or_default();
+    let value = record.value.unwrap_or_default();
+    if let Some(last) = out.last_chunk_mut::<RECORD_ALIGN>() {
+        // The padding; what is not padding is overwritten below.
+        *last = [0; RECORD_ALIGN];
+    }
+    let mut flags = 0;
+    flags |= if record.key.is_some() { HAS_KEY } else { 0 };
+    flags |= if record.value.is_some() { HAS_VALUE } else { 0 };
+    flags |= if ts_delta.is_none() { NO_TIMESTAMP } else { 0 };
+    let head = Head { offset_delta, ts_delta: ts_delta.unwrap_or(0), key_len: key.len() };
+    if !record.headers.is_empty() {
+        return encode_with_headers(out, record, &head, flags | HAS_HEADERS);
+    }
+    let rest = head.put(out, RECORD_HEAD_BYTES + key.len() + value.len(), flags);
+    let rest = put(rest, key);
+    put(rest, value);
+}
+
+fn encode_with_headers(out: &mut [u8], record: &RawRecord<'_>, head: &Head, flags: u32) {
+    let value = record.value.unwrap_or_default();
+    let headers = record.headers;
+    let of_headers: usize = headers
+        .iter()
+        .map(|(name, value)| HEADER_HEAD_BYTES + name.len() + value.map_or(0, <[u8]>::len))
+        .sum();
+    let len = RECORD_HEAD_BYTES + HEADERS_HEAD_BYTES + head.key_len + value.len() + of_headers;
+    let rest = head.put(out, len, flags);
+    // All casts below are in range: `encoded_len` has checked every limit.
+    let rest = put(rest, &(value.len() as u32).to_le_bytes());
+    let rest = put(rest, &(headers.len() as u32).to_le_bytes());
+    let rest = put(rest, record.key.unwrap_or_default());
+    let mut rest = put(rest, value);
+    for (name, value) in headers {
+        let value_len = value.map_or(NULL_VALUE, |v| v.len() as i32);
+        rest = put(rest, &(name.len() as u16).to_le_bytes());
+        rest = put(rest, &value_len.to_le_bytes());
+        rest = put(rest, name.as_bytes());
+        rest = put(rest, value.unwrap_or_default());
+    }
+}
+
+struct Head {
+    offset_delta: u32,
+    ts_delta: i32,
+    key_len: usize,
+}
+
+impl Head {
+    /// Writes the fixed part and returns what is behind it.
+    #[inline]
+    fn put<'o>(&self, out: &'o mut [u8], len: usize, flags: u32) -> &'o mut [u8] {
+        // One store of 16 bytes. The casts are in range: `encoded_len` has checked the limits.
+        let all = u128::from(len as u32)
+            | u128::from(self.offset_delta) << 32
+            | u128::from(self.ts_delta.cast_unsigned()) << 64
+            | u128::from(self.key_len as u32 | flags) << 96;
+        put(out, &all.to_le_bytes())
+    }
+}
+
+/// Copies `bytes` to the front of `out` and returns what is behind them.
+///
+/// A plain copy: fixed-size moves by length class were measured and lost to `memcpy`, 6.5
+/// against 4.5 ns for a record with a key of 16 and a value of 32 to 100 bytes.
+#[inline]
+fn put<'o>(out: &'o mut [u8], bytes: &[u8]) -> &'o mut [u8] {
+    let (to, rest) = out.split_at_mut(bytes.len());
+    to.copy_from_slice(bytes);
+    rest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! Many records in one call: grouped by partition, each group appended whole or not at all.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::ptr;
+use std::sync::Arc;
+
+use crate::backend::PartitionBackend;
+use crate::base::{Error, RawRecord, Result, TopicPartition};
+
+use super::producer::Shared;
+use super::record::Record;
+use super::routes::{Entry, door};
+
+/// The answer to [`Producer::send_batch`](crate::Producer::send_batch): one part per partition.
+#[must_use = "parts may have failed, and the rest is placed but not yet durable: wait()"]
+pub struct BatchDelivery<'p> {
+    producer: &'p Arc<Shared>,
+    parts: Vec<BatchPart<'p>>,
+}
+
+/// The records of a batch that went to one partition, together or not at all.
+pub struct BatchPart<'p> {
+    topic: Arc<str>,
+    partition: Option<u32>,
+    door: Option<&'p Arc<dyn PartitionBackend>>,
+    indexes: Vec<usize>,
+    result: Result<Range<u64>>,
+}
+
+impl<'p> BatchDelivery<'p> {
+    /// The parts, in the order in which their partitions first appeared in the batch.
+    #[must_use]
+    pub fn parts(&self) -> &[BatchPart<'p>] {
+        &self.parts
+    }
+
+    /// Waits until all placed records have reached their topics' levels, `delivery.timeout.ms`
+    /// from now at most.
+    ///
+    /// # Errors
+    ///
+    /// The error of the first part that failed, at the append or in the wait (see
+    /// [`Delivery::wait`](crate::Delivery::wait)). The other parts were waited for nevertheless.
+    pub fn wait(&self) -> Result<()> {
+        let deadline = self.producer.deadline(self.producer.delivery_timeout());
+        let pending = self.parts.iter().filter(|part| part.is_pending()).count();
+        if pending > 1 {
+            // One round for all. An error may be another partition's: the parts tell below.
+            drop(self.producer.flush_until(deadline));
+        }
+        let mut first = Ok(());
+        for part in &self.parts {
+            let reached = match (&part.result, part.door) {
+                (Err(error), _) => Err(error.clone()),
+                (Ok(range), Some(door)) if part.is_pending() => {
+                    door.wait_reached(range.end, deadline)
+                }
+                _ => Ok(()),
+            };
+            first = first.and(reached);
+        }
+        first
+    }
+}
+
+impl BatchPart<'_> {
+    /// The name of the topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The partition; `None` when the topic is unknown and the records named none.
+    #[must_use]
+    pub fn partition(&self) -> Option<u32> {
+        self.partition
+    }
+
+    /// The positions of this part's records in the batch. The n-th has the n-th offset.
+    #[must_use]
+    pub fn record_indexes(&self) -> &[usize] {
+        &self.indexes
+    }
+
+    /// The offsets that the records took.
+    ///
+    /// # Errors
+    ///
+    /// Why none of them was appended: see [`Producer::send`](crate::Producer::send).
+    /// [`Error::record_indexes`] names the records to blame by their position in the batch,
+    /// where single ones are.
+    pub fn result(&self) -> Result<Range<u64>> {
+        self.result.clone()
+    }
+
+    fn is_pending(&self) -> bool {
+        match (&self.result, self.door) {
+            (Ok(range), Some(door)) => door.marks().visible < range.end,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for BatchDelivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchDelivery").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BatchPart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchPart")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("records", &self.indexes.len())
+            .field("result", &self.result)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn send<'p, 'a>(
+    producer: &'p Arc<Shared>,
+    records: impl Iterator<Item = Record<'a>>,
+) -> BatchDelivery<'p> {
+    let mut groups = Groups {
+        producer,
+        groups: Vec::new(),
+        index: HashMap::new(),
+        keyless: Vec::new(),
+        last: 0,
+    };
+    let (expected, _) = records.size_hint();
+    for (index, record) in records.enumerate() {
+        groups.add(index, &record, expected);
+    }
+    let parts = groups.groups.into_iter().map(|group| group.append(producer)).collect();
+    BatchDelivery { producer, parts }
+}
+
+/// Records on their way to one partition, or to the same refusal.
+struct Group<'p, 'a> {
+    home: Home<'p>,
+    records: Vec<RawRecord<'a>>,
+    indexes: Vec<usize>,
+    sticky_bytes: Option<usize>,
+    refused: Option<(Error, Vec<usize>)>,
+}
+
+/// Where a record of a batch belongs.
+enum Home<'p> {
+    Partition(&'p Entry, u32),
+    /// There is no such place: its records share a part all the same.
+    Nowhere(Arc<str>, Option<u32>),
+}
+
+impl Home<'_> {
+    fn is(&self, other: &Home<'_>) -> bool {
+        match (self, other) {
+            (Home::Partition(a, p), Home::Partition(b, q)) => p == q && ptr::eq(*a, *b),
+            (Home::Nowhere(a, p), Home::Nowhere(b, q)) => p == q && a == b,
+            _ => false,
+        }
+    }
+}
+
+struct Groups<'p, 'a> {
+    producer: &'p Arc<Shared>,
+    groups: Vec<Group<'p, 'a>>,
+    /// Where the group of a partition is, by the address of its topic's entry; filled only
+    /// when there are more groups than a walk is good for.
+    index: HashMap<(usize, u32), usize>,
+    /// The partition of each topic's records without a key.
+    keyless: Vec<(&'p Entry, u32)>,
+    last: usize,
+}
+
+const WALKABLE: usize = 16;
+
+impl<'p, 'a> Groups<'p, 'a> {
+    fn add(&mut self, index: usize, record: &Record<'a>, expected: usize) {
+        let checked = self.producer.check_open();
+        let checked =
+            checked.and_then(|()| record.check(self.producer.settings().max_request_size));
+        let (home, lost) = self.home(record);
+        let at = self.group(home, expected);
+        let Some(group) = self.groups.get_mut(at) else { return };
+        group.indexes.push(index);
+        match (checked, lost) {
+            (Ok(size), None) => group.take(record, size),
+            (Err(error), _) | (Ok(_), Some(error)) => group.refuse(error, index),
+        }
+    }
+
+    /// Where a record goes, and why it cannot if it cannot.
+    fn home(&mut self, record: &Record<'a>) -> (Home<'p>, Option<Error>) {
+        let producer: &'p Shared = self.producer;
+        let name = || Arc::from(record.topic());
+        let entry = match producer.entry(record) {
+            Ok(entry) => entry,
+            Err(error) => return (Home::Nowhere(name(), record.partition), Some(error)),
+        };
+        let partition = entry.choose(record, || self.keyless(entry));
+        match door(&entry.route, partition) {
+            Ok(_) => (Home::Partition(entry, partition), None),
+            Err(error) => (Home::Nowhere(name(), Some(partition)), Some(error)),
+        }
+    }
+
+    /// One partition per topic and call, even if another thread moves the sticky one meanwhile.
+    fn keyless(&mut self, entry: &'p Entry) -> u32 {
+        if let Some((_, partition)) = self.keyless.iter().find(|(of, _)| ptr::eq(*of, entry)) {
+            return *partition;
+        }
+        let partition = entry.sticky.current();
+        self.keyless.push((entry, partition));
+        partition
+    }
+
+    fn group(&mut self, home: Home<'p>, expected: usize) -> usize {
+        if !self.groups.get(self.last).is_some_and(|group| group.home.is(&home)) {
+            self.last = self.find(&home).unwrap_or_else(|| self.open(home, expected));
+        }
+        self.last
+    }
+
+    fn find(&self, home: &Home<'p>) -> Option<usize> {
+        match home {
+            Home::Partition(entry, partition) if self.groups.len() > WALKABLE => {
+                self.index.get(&(ptr::from_ref(*entry).addr(), *partition)).copied()
+            }
+            _ => self.groups.iter().position(|group| group.home.is(home)),
+        }
+    }
+
+    fn open(&mut self, home: Home<'p>, expected: usize) -> usize {
+        // The first group often is the only one.
+        let room = if self.groups.is_empty() { expected.min(1_024) } else { 0 };
+        self.groups.push(Group {
+            home,
+            records: Vec::with_capacity(room),
+            indexes: Vec::with_capacity(room),
+            sticky_bytes: None,
+            refused: None,
+        });
+        let unindexed = match self.groups.len() {
+            few @ ..=WALKABLE => few,
+            many if many == WALKABLE + 1 => 0,
+            many => many - 1,
+        };
+        for (at, group) in self.groups.iter().enumerate().skip(unindexed) {
+            if let Home::Partition(entry, partition) = group.home {
+                self.index.insert((ptr::from_ref(entry).addr(), partition), at);
+            }
+        }
+        self.groups.len() - 1
+    }
+}
+
+impl<'p, 'a> Group<'p, 'a> {
+    fn take(&mut self, record: &Record<'a>, size: usize) {
+        self.records.push(record.raw);
+        if record.is_keyless() {
+            self.sticky_bytes = Some(self.sticky_bytes.unwrap_or(0) + size);
+        }
+    }
+
+    fn refuse(&mut self, error: Error, index: usize) {
+        self.refused.get_or_insert_with(|| (error, Vec::new())).1.push(index);
+    }
+
+    fn append(self, producer: &'p Shared) -> BatchPart<'p> {
+        let (topic, partition, entry) = match &self.home {
+            Home::Partition(entry, partition) => {
+                (Arc::clone(&entry.route.name), Some(*partition), Some(*entry))
+            }
+            Home::Nowhere(topic, partition) => (Arc::clone(topic), *partition, None),
+        };
+        let mut part =
+            BatchPart { topic, partition, door: None, indexes: self.indexes, result: Ok(0..0) };
+        part.result = match (self.refused, entry.zip(partition)) {
+            (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
+            (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
+                part.door = Some(door);
+                let appended = door.append(producer.request(&self.records));
+                let first = appended.map_err(|error| part.translate(error))?.base_offset;
+                if let Some(bytes) = self.sticky_bytes {
+                    producer.count_sticky(entry, partition, bytes);
+                }
+                Ok(first..first + self.records.len() as u64)
+            }),
+            (None, None) => Ok(0..0),
+        };
+        part
+    }
+}
+
+impl BatchPart<'_> {
+    fn blame(&self, error: Error, records: Vec<usize>) -> Error {
+        let error = error.with_records(records);
+        match self.partition {
+            Some(partition) => {
+                error.with_partition(&TopicPartition::new(Arc::clone(&self.topic), partition))
+            }
+            None => error,
+        }
+    }
+
+    /// Positions in the append become positions in the caller's batch.
+    fn translate(&self, error: Error) -> Error {
+        let of_caller = |at: &usize| self.indexes.get(*at).copied();
+        let blamed = error.record_indexes().iter().filter_map(of_caller).collect();
+        self.blame(error, blamed)
+    }
+}

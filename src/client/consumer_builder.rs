@@ -1,0 +1,124 @@
+//! How a consumer is made.
+
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::base::Result;
+use crate::base::config::{invalid, number};
+
+use super::consumer::Consumer;
+use super::offset_reset::OffsetReset;
+
+/// What a consumer goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConsumerSettings {
+    pub(super) reset: OffsetReset,
+    pub(super) max_poll_records: usize,
+    pub(super) max_partition_fetch_bytes: usize,
+    pub(super) fetch_max_bytes: usize,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> Self {
+        Self {
+            reset: OffsetReset::default(),
+            max_poll_records: 500,
+            max_partition_fetch_bytes: 1 << 20,
+            fetch_max_bytes: 50 << 20,
+        }
+    }
+}
+
+impl ConsumerSettings {
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        const MOST: usize = i32::MAX as usize;
+        match key {
+            "auto.offset.reset" => self.reset = OffsetReset::parse(key, value)?,
+            "max.poll.records" => self.max_poll_records = number(key, value, 1, MOST)?,
+            "max.partition.fetch.bytes" => {
+                self.max_partition_fetch_bytes = number(key, value, 1, MOST)?;
+            }
+            "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1, MOST)?,
+            "fetch.min.bytes" => {
+                let reason = "it can only be 1: a poll returns as soon as there is a record";
+                if value.trim() != "1" {
+                    return Err(invalid(key, value, reason));
+                }
+            }
+            _ => return Err(invalid(key, value, KEYS)),
+        }
+        Ok(())
+    }
+}
+
+const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
+                    max.partition.fetch.bytes, fetch.max.bytes, fetch.min.bytes";
+
+/// Makes a [`Consumer`]. From `EventLog::consumer`.
+///
+/// Settings are checked together in [`build`](Self::build).
+///
+/// ```
+/// use alluvium::{EventLog, OffsetReset};
+///
+/// let log = EventLog::in_memory();
+/// let consumer = log
+///     .consumer()
+///     .offset_reset(OffsetReset::Earliest)
+///     .set("max.poll.records", "100")
+///     .build()?;
+/// # drop(consumer);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a consumer is made by build()"]
+pub struct ConsumerBuilder {
+    backend: Arc<dyn Backend>,
+    reset: Option<OffsetReset>,
+    settings: Vec<(String, String)>,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, reset: None, settings: Vec::new() }
+    }
+
+    /// Where to read from when no position is known or it is out of range. Default:
+    /// [`OffsetReset::Latest`]. Wins over `auto.offset.reset`.
+    pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.reset = Some(reset);
+        self
+    }
+
+    /// One of Kafka's string settings. The last value of a key counts.
+    ///
+    /// | key | unit | bounds | default |
+    /// |---|---|---|---|
+    /// | `auto.offset.reset` | | `earliest`, `latest`, `none`, `by_duration:PnDTnHnMn.nS` | `latest` |
+    /// | `max.poll.records` | records | 1 ..= i32::MAX | 500: the most that one poll returns |
+    /// | `max.partition.fetch.bytes` | bytes | 1 ..= i32::MAX | 1 MiB: read from one partition at a time |
+    /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
+    /// | `fetch.min.bytes` | bytes | 1 | 1: a poll returns as soon as there is a record |
+    ///
+    /// A batch that exceeds the limits in bytes is read nevertheless when its turn comes.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The consumer, with no partitions assigned yet.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` for a key that is unknown or a value outside of its bounds, naming both;
+    /// `Closed` when the log is closed.
+    pub fn build(self) -> Result<Consumer> {
+        let mut settings = ConsumerSettings::default();
+        for (key, value) in &self.settings {
+            settings.set(key, value)?;
+        }
+        settings.reset = self.reset.unwrap_or(settings.reset);
+        self.backend.check_open()?;
+        Ok(Consumer::new(self.backend, settings))
+    }
+}

@@ -1,0 +1,329 @@
+//! A backend of plain vectors: what clients must do is tested without a node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::backend::*;
+use crate::base::wait::Deadline;
+use crate::base::{
+    Clock, Error, ErrorKind, ManualClock, RawRecord, Result, TopicId, TopicPartition,
+};
+use crate::batch::{Attributes, Batch, BatchHeader, encode_record, encoded_len};
+
+use super::{ConsumerBuilder, ProducerBuilder, Topic};
+
+#[derive(Debug)]
+pub(super) struct Fake {
+    pub(super) clock: ManualClock,
+    routes: Mutex<BTreeMap<String, Arc<TopicRoute>>>,
+    partitions: Mutex<BTreeMap<TopicPartition, Arc<FakePartition>>>,
+    pub(super) closed: AtomicBool,
+    pub(super) resolved: AtomicUsize,
+    pub(super) flushed: AtomicUsize,
+    pub(super) ran_due: AtomicUsize,
+    /// What `run_due` makes visible, once.
+    pub(super) due: Mutex<Option<Arc<FakePartition>>>,
+    next_id: AtomicUsize,
+}
+
+#[derive(Debug)]
+pub(super) struct FakePartition {
+    clock: ManualClock,
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) batches: Vec<Batch>,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) visible: u64,
+    pub(super) gaps: Vec<(u64, u64)>,
+    /// Records stay invisible until `publish` or `help`.
+    pub(super) lazy: bool,
+    pub(super) fetches: Vec<Fetch>,
+    pub(super) fail_fetch: Option<Error>,
+    pub(super) fail_append: Option<Error>,
+    pub(super) appends: usize,
+    wakers: Vec<(u64, u64, Waker)>,
+    tokens: u64,
+}
+
+impl Fake {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: ManualClock::starting_at(1_000),
+            routes: Mutex::default(),
+            partitions: Mutex::default(),
+            closed: AtomicBool::new(false),
+            resolved: AtomicUsize::new(0),
+            flushed: AtomicUsize::new(0),
+            ran_due: AtomicUsize::new(0),
+            due: Mutex::new(None),
+            next_id: AtomicUsize::new(1),
+        })
+    }
+
+    pub(super) fn create(&self, name: &str, count: u32) -> Topic {
+        let partition = |number| {
+            let made = Arc::new(FakePartition {
+                clock: self.clock.clone(),
+                state: Mutex::new(State::default()),
+            });
+            self.partitions.lock().insert(TopicPartition::new(name, number), Arc::clone(&made));
+            made as Arc<dyn PartitionBackend>
+        };
+        let route = Arc::new(TopicRoute {
+            name: name.into(),
+            id: TopicId(self.next_id.fetch_add(1, Ordering::Relaxed) as u128),
+            partitions: (0..count).map(partition).collect(),
+            deleted: AtomicBool::new(false),
+        });
+        self.routes.lock().insert(name.to_owned(), Arc::clone(&route));
+        Topic::new(route)
+    }
+
+    pub(super) fn delete(&self, name: &str) {
+        let route = self.routes.lock().remove(name).unwrap();
+        route.deleted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn partition(&self, name: &str, number: u32) -> Arc<FakePartition> {
+        Arc::clone(&self.partitions.lock()[&TopicPartition::new(name, number)])
+    }
+
+    pub(super) fn producer(self: &Arc<Self>) -> ProducerBuilder {
+        ProducerBuilder::new(Arc::clone(self) as Arc<dyn Backend>).seed(42)
+    }
+
+    pub(super) fn consumer(self: &Arc<Self>) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(self) as Arc<dyn Backend>)
+    }
+}
+
+impl Backend for Fake {
+    fn resolve(&self, topic: &str) -> Result<Arc<TopicRoute>> {
+        self.resolved.fetch_add(1, Ordering::Relaxed);
+        self.routes.lock().get(topic).cloned().ok_or_else(|| Error::unknown_topic(topic))
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.clock
+    }
+
+    fn flush(&self, _: Deadline) -> Result<()> {
+        self.flushed.fetch_add(1, Ordering::Relaxed);
+        for partition in self.partitions.lock().values() {
+            partition.publish();
+        }
+        Ok(())
+    }
+
+    fn run_due(&self) -> Option<Duration> {
+        self.ran_due.fetch_add(1, Ordering::Relaxed);
+        if let Some(partition) = self.due.lock().take() {
+            partition.publish();
+        }
+        None
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+}
+
+impl FakePartition {
+    /// Appends one batch.
+    pub(super) fn add(&self, values: &[&str]) {
+        let records: Vec<_> = values
+            .iter()
+            .map(|value| RawRecord { value: Some(value.as_bytes()), ..RawRecord::default() })
+            .collect();
+        self.append(Append { records: &records, max_block: Duration::ZERO }).unwrap();
+    }
+
+    /// Appends a batch that no consumer sees.
+    pub(super) fn add_control(&self) {
+        self.add(&["marker"]);
+        let mut state = self.state.lock();
+        let batch = state.batches.last_mut().unwrap();
+        batch.header.attributes = batch.header.attributes.with(Attributes::CONTROL);
+    }
+
+    /// Leaves out the next `count` offsets.
+    pub(super) fn add_gap(&self, count: u64) {
+        let mut state = self.state.lock();
+        let from = state.end;
+        state.end += count;
+        state.visible = state.end;
+        state.gaps.push((from, from + count));
+    }
+
+    /// Makes all that was appended visible.
+    pub(super) fn publish(&self) {
+        let mut state = self.state.lock();
+        state.visible = state.end;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        for (_, _, waker) in wakers {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn waiters(&self) -> usize {
+        self.state.lock().wakers.len()
+    }
+
+    /// Spoils the bytes of the record at `offset`, which is its batch's n-th.
+    pub(super) fn spoil(&self, batch: usize, byte: usize) {
+        let mut state = self.state.lock();
+        let batch = &mut state.batches[batch];
+        let mut bytes = batch.payload.to_vec();
+        bytes[byte..byte + 4].fill(0xff);
+        batch.payload = Bytes::from(bytes);
+    }
+}
+
+fn encode(base_offset: u64, now: i64, records: &[RawRecord<'_>]) -> Result<Batch> {
+    let base = records.first().and_then(|r| r.timestamp_ms).unwrap_or(now);
+    let mut payload = Vec::new();
+    for (delta, record) in records.iter().enumerate() {
+        let at = payload.len();
+        payload.resize(at + encoded_len(record)?, 0);
+        let ts_delta = i32::try_from(record.timestamp_ms.unwrap_or(now) - base).unwrap();
+        encode_record(&mut payload[at..], record, delta as u32, Some(ts_delta));
+    }
+    let header = BatchHeader {
+        attributes: Attributes::NONE,
+        producer_epoch: -1,
+        payload_len: payload.len() as u32,
+        payload_crc: 0,
+        base_offset,
+        base_timestamp: base,
+        last_offset_delta: records.len() as u32 - 1,
+        count: records.len() as u32,
+        max_timestamp_delta: 0,
+        leader_epoch: 0,
+        producer_id: -1,
+        base_sequence: -1,
+    };
+    Ok(Batch { header, payload: Bytes::from(payload) })
+}
+
+impl PartitionBackend for FakePartition {
+    fn append(&self, request: Append<'_>) -> Result<Appended> {
+        let mut state = self.state.lock();
+        if let Some(error) = &state.fail_append {
+            return Err(error.clone());
+        }
+        let base_offset = state.end;
+        let now = self.clock.unix_ms();
+        state.batches.push(encode(base_offset, now, request.records)?);
+        state.appends += 1;
+        state.end += request.records.len() as u64;
+        let lazy = state.lazy;
+        drop(state);
+        if !lazy {
+            self.publish();
+        }
+        Ok(Appended { base_offset, timestamp_ms: now })
+    }
+
+    fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
+        let mut state = self.state.lock();
+        state.fetches.push(*request);
+        if let Some(error) = &state.fail_fetch {
+            return Err(error.clone());
+        }
+        if request.from < state.start || request.from > state.end {
+            return Err(Error::new(ErrorKind::OffsetOutOfRange, "out of range"));
+        }
+        let mut bytes = 0;
+        let wanted = |batch: &&Batch| {
+            batch.header.next_offset() > request.from && batch.header.base_offset < state.visible
+        };
+        for batch in state.batches.iter().filter(wanted) {
+            bytes += batch.payload.len();
+            if bytes > request.max_bytes && !into.is_empty() {
+                break;
+            }
+            into.push(FetchedBatch {
+                header: batch.header,
+                payload: batch.payload.clone(),
+                position: 0,
+                below: state.visible,
+            });
+        }
+        Ok(FetchInfo {
+            gaps: state.gaps.iter().copied().filter(|(_, to)| *to > request.from).collect(),
+            hint: FetchHint::default(),
+        })
+    }
+
+    fn marks(&self) -> PartitionMarks {
+        let state = self.state.lock();
+        PartitionMarks {
+            start: state.start,
+            visible: state.visible,
+            end: state.end,
+            durable: state.visible,
+        }
+    }
+
+    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>> {
+        let state = self.state.lock();
+        for batch in &state.batches {
+            let mut records = batch.records();
+            while let Ok(Some(record)) = records.next() {
+                let offset = batch.header.base_offset + u64::from(record.offset_delta);
+                let time = batch.header.timestamp(record.ts_delta).unwrap();
+                if time >= timestamp_ms && offset < state.visible {
+                    return Ok(Some((offset, time)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()> {
+        if self.state.lock().visible >= offset {
+            return Ok(());
+        }
+        if deadline.has_passed(&self.clock) {
+            return Err(Error::new(ErrorKind::DeliveryTimeout, "not yet"));
+        }
+        self.publish();
+        assert!(self.state.lock().visible >= offset);
+        Ok(())
+    }
+
+    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
+        let mut state = self.state.lock();
+        if state.visible > from || (state.lazy && state.end > state.visible) {
+            return None;
+        }
+        state.tokens += 1;
+        let token = state.tokens;
+        state.wakers.push((token, from, waker.clone()));
+        Some(WaitToken(token))
+    }
+
+    fn unregister(&self, token: WaitToken) {
+        self.state.lock().wakers.retain(|(id, _, _)| *id != token.0);
+    }
+
+    fn help(&self, from: u64, _: Deadline) -> Result<bool> {
+        let marks = self.marks();
+        let helps = marks.end > marks.visible && marks.end > from;
+        if helps {
+            self.publish();
+        }
+        Ok(helps)
+    }
+}

@@ -1,0 +1,44 @@
+//! Floor 5: what programs hold to write and read records.
+//!
+//! Clients know [`Backend`](crate::backend::Backend) and nothing behind it.
+
+mod batch_delivery;
+mod consumer;
+mod consumer_builder;
+mod consumer_record;
+mod delivery;
+mod fetcher;
+mod offset_reset;
+mod offsets;
+mod owned_record;
+mod partitioner;
+mod positions;
+mod producer;
+mod producer_builder;
+mod record;
+mod records;
+mod routes;
+mod slot;
+mod topic;
+mod wakeup;
+mod walk;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use batch_delivery::{BatchDelivery, BatchPart};
+pub use consumer::Consumer;
+pub use consumer_builder::ConsumerBuilder;
+pub use consumer_record::ConsumerRecord;
+pub use delivery::{Delivery, OwnedDelivery, Placed};
+pub use offset_reset::OffsetReset;
+pub use offsets::{OffsetAndTimestamp, Offsets};
+pub use owned_record::OwnedRecord;
+pub use producer::Producer;
+pub use producer_builder::ProducerBuilder;
+pub use record::Record;
+pub use records::{Gap, Records, RecordsIter};
+pub use topic::Topic;
+pub use wakeup::WakeupHandle;

@@ -1,0 +1,224 @@
+//! The way in: a record gets its place at once, its durability when it is waited for.
+
+use std::fmt;
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::backend::{Append, Backend, PartitionBackend};
+use crate::base::wait::Deadline;
+use crate::base::{Error, ErrorKind, Result};
+
+use super::batch_delivery::{self, BatchDelivery};
+use super::delivery::{Delivery, Placed};
+use super::partitioner::{Produced, Random};
+use super::producer_builder::ProducerSettings;
+use super::record::Record;
+use super::routes::{Entry, Routes, door};
+
+/// Appends records to topics. Clones share one producer; threads may share one clone.
+///
+/// [`send`](Self::send) places the record in the log and returns; the returned
+/// [`Delivery`] waits for the topic's durability level. There is no queue behind a producer:
+/// dropping it loses nothing.
+///
+/// ```
+/// use alluvium::{EventLog, NewTopic, Record};
+///
+/// let log = EventLog::in_memory();
+/// log.create_topic(NewTopic::new("orders").partitions(3))?;
+/// let producer = log.producer().build()?;
+/// let placed = producer.send(Record::new("orders", "one espresso").key("key"))?.wait()?;
+/// assert_eq!((placed.partition, placed.offset), (1, 0));
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a producer and its owned deliveries share.
+pub(super) struct Shared {
+    backend: Arc<dyn Backend>,
+    settings: ProducerSettings,
+    routes: Routes,
+    random: Random,
+    closed: AtomicBool,
+}
+
+impl Producer {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        settings: ProducerSettings,
+        random: Random,
+    ) -> Self {
+        let closed = AtomicBool::new(false);
+        Self {
+            shared: Arc::new(Shared {
+                backend,
+                settings,
+                routes: Routes::default(),
+                random,
+                closed,
+            }),
+        }
+    }
+
+    /// Appends one record.
+    ///
+    /// The partition is the record's own, else that of its key (Kafka's murmur2), else a sticky
+    /// one that changes every `batch.size` bytes. When this returns, the record has its offset;
+    /// wait on the delivery, or [`flush`](Self::flush), to know that it has reached its level.
+    /// Blocks only while there is no room to place the record, `max.block.ms` at most.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was appended in any case.
+    ///
+    /// - `UnknownTopicOrPartition`: there is no such topic, or no partition of that number.
+    /// - `MessageTooLarge`: the record exceeds `max.request.size` or the topic's
+    ///   `max.message.bytes`; `RecordListTooLarge`: or `segment.bytes`.
+    /// - `InvalidRecord`, `InvalidTimestamp`: the log cannot hold it.
+    /// - `Timeout`: there was no room within `max.block.ms`; `StorageFull`, `StorageError`.
+    /// - `Closed`: the producer or the log is closed.
+    pub fn send(&self, record: Record<'_>) -> Result<Delivery<'_>> {
+        let shared = &self.shared;
+        shared.check_open()?;
+        let size = record.check(shared.settings.max_request_size)?;
+        let entry = shared.entry(&record)?;
+        let partition = entry.choose(&record, || entry.sticky.current());
+        let door = door(&entry.route, partition)?;
+        let appended = door.append(shared.request(slice::from_ref(&record.raw)))?;
+        if record.is_keyless() {
+            shared.count_sticky(entry, partition, size);
+        }
+        let placed = Placed {
+            partition,
+            offset: appended.base_offset,
+            timestamp_ms: record.raw.timestamp_ms.unwrap_or(appended.timestamp_ms),
+            key_size: record.raw.key.map(<[u8]>::len),
+            value_size: record.raw.value.map(<[u8]>::len),
+        };
+        Ok(Delivery::new(shared, entry, door, placed))
+    }
+
+    /// Appends many records: those of one partition together or not at all.
+    ///
+    /// The records are grouped by partition; each group is one part of the answer, with a
+    /// result of its own, in the order in which partitions first appear. Within a part the
+    /// order is the caller's. A record that is refused fails its own part only, and the error
+    /// names the refused records by their position in `records`. Records without a key and a
+    /// partition all go to one partition per topic and call.
+    ///
+    /// Nothing is returned as an error here: see [`BatchDelivery::parts`] and
+    /// [`BatchDelivery::wait`].
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let orders = log.create_topic(NewTopic::new("orders").partitions(2))?;
+    /// let producer = log.producer().build()?;
+    /// let values = ["one", "two", "three"];
+    /// let batch = producer.send_batch(values.iter().map(|v| orders.record(v).partition(1)));
+    /// batch.wait()?;
+    /// assert_eq!(batch.parts()[0].result()?, 0..3);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn send_batch<'a>(
+        &self,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> BatchDelivery<'_> {
+        batch_delivery::send(&self.shared, records.into_iter())
+    }
+
+    /// Returns when every record that was sent before has reached its level, those of other
+    /// producers of the log among them.
+    ///
+    /// # Errors
+    ///
+    /// `DeliveryTimeout` after `delivery.timeout.ms`, with the cause as its source: the records
+    /// are in the log and may still reach their level. `Closed` when producer or log is closed.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.check_open()?;
+        self.shared.flush()
+    }
+
+    /// Closes this producer and all its clones, then waits like [`flush`](Self::flush).
+    ///
+    /// Later calls of a clone fail with `Closed`; deliveries can still be waited for. The log
+    /// stays open. Closing twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush); the producer is closed nevertheless.
+    pub fn close(self) -> Result<()> {
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.shared.flush()
+    }
+}
+
+impl Shared {
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the producer is closed"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn settings(&self) -> &ProducerSettings {
+        &self.settings
+    }
+
+    pub(super) fn entry(&self, record: &Record<'_>) -> Result<&Entry> {
+        self.routes.entry(record.target, &*self.backend, &self.random)
+    }
+
+    pub(super) fn request<'a>(&self, records: &'a [crate::base::RawRecord<'a>]) -> Append<'a> {
+        Append { records, max_block: self.settings.max_block }
+    }
+
+    pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {
+        let produced = Produced { partition, bytes, batch_size: self.settings.batch_size };
+        entry.sticky.produced(produced, entry.partition_count(), &self.random);
+    }
+
+    pub(super) fn deadline(&self, timeout: Duration) -> Deadline {
+        Deadline::after(self.backend.clock(), timeout)
+    }
+
+    pub(super) fn delivery_timeout(&self) -> Duration {
+        self.settings.delivery_timeout
+    }
+
+    /// One round for the whole log.
+    pub(super) fn flush_until(&self, deadline: Deadline) -> Result<()> {
+        self.backend.flush(deadline)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.flush_until(self.deadline(self.delivery_timeout()))
+    }
+
+    /// Waits until everything below `offset` has reached the partition's level.
+    pub(super) fn wait_reached(
+        &self,
+        door: &dyn PartitionBackend,
+        offset: u64,
+        timeout: Duration,
+    ) -> Result<()> {
+        door.wait_reached(offset, self.deadline(timeout))
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("settings", &self.shared.settings)
+            .field("closed", &self.shared.closed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,304 @@
+//! What a poll returns: it owns what it lends.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::slice;
+
+use bytes::Bytes;
+
+use crate::base::TopicPartition;
+use crate::batch::{BatchHeader, RecordReader};
+
+use super::consumer_record::ConsumerRecord;
+use super::offsets::Offsets;
+use super::walk::Walked;
+
+/// The records of one poll, with the bytes that they lend.
+///
+/// Nothing in it borrows the consumer: seeking and committing inside the loop is fine, and it
+/// may go to another thread. Records of one partition stand together, in the order of offsets.
+/// They are decoded as the iterator goes; that cannot fail, the poll has checked them.
+///
+/// ```
+/// use alluvium::{EventLog, NewTopic, OffsetReset, TopicPartition};
+/// use std::time::Duration;
+///
+/// let log = EventLog::in_memory();
+/// let orders = log.create_topic(NewTopic::new("orders"))?;
+/// let producer = log.producer().build()?;
+/// producer.send(orders.record("one espresso"))?.wait()?;
+///
+/// let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build()?;
+/// consumer.assign([TopicPartition::new("orders", 0)])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value_str()?, "one espresso");
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Records {
+    parts: Vec<Part>,
+    spans: Vec<Span>,
+    gaps: Vec<Gap>,
+    len: usize,
+    /// How many parts are from earlier rounds of the poll over its partitions.
+    earlier: usize,
+}
+
+/// Offsets that no record will ever have, although records behind them exist.
+///
+/// From a power cut below `PowerLoss`, or from damage that the log was told to read around.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Gap {
+    /// Where.
+    pub partition: TopicPartition,
+    /// The first missing offset.
+    pub from: u64,
+    /// The first offset behind the gap.
+    pub to: u64,
+}
+
+/// One partition's share.
+#[derive(Clone, Debug)]
+struct Part {
+    partition: TopicPartition,
+    first_span: usize,
+    spans: usize,
+    len: usize,
+    next_offset: u64,
+}
+
+/// Records back to back in one batch, all decoded once.
+#[derive(Clone)]
+struct Span {
+    payload: Bytes,
+    start: usize,
+    count: usize,
+    base_offset: u64,
+    base_timestamp: i64,
+}
+
+impl Records {
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no records. There may be [`gaps`](Self::gaps) nevertheless.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All records, partition by partition.
+    #[must_use]
+    pub fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter::over(self.parts.iter(), &self.spans, self.len)
+    }
+
+    /// The records of one partition; none if it has none here.
+    #[must_use]
+    pub fn of(&self, partition: &TopicPartition) -> RecordsIter<'_> {
+        let at = self.parts.iter().position(|part| part.partition == *partition);
+        let parts = at.and_then(|at| self.parts.get(at..=at)).unwrap_or_default();
+        RecordsIter::over(parts.iter(), &self.spans, parts.iter().map(|part| part.len).sum())
+    }
+
+    /// The partitions that have records here.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.parts.iter().filter(|part| part.len > 0).map(|part| &part.partition)
+    }
+
+    /// Where reading goes on in each partition that this poll moved on in: what to commit when
+    /// all these records are processed.
+    #[must_use]
+    pub fn next_offsets(&self) -> Offsets {
+        self.parts.iter().map(|part| (part.partition.clone(), part.next_offset)).collect()
+    }
+
+    /// Holes that the poll passed, in the order of its passing them.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
+    /// Empties it and keeps its room.
+    pub(super) fn clear(&mut self) {
+        self.parts.clear();
+        self.spans.clear();
+        self.gaps.clear();
+        self.len = 0;
+        self.earlier = 0;
+    }
+
+    /// A round over the partitions begins: each will come once.
+    pub(super) fn begin_round(&mut self) {
+        self.earlier = self.parts.len();
+    }
+
+    /// Whether there is anything that must reach the caller.
+    pub(super) fn has_news(&self) -> bool {
+        self.len > 0 || !self.gaps.is_empty()
+    }
+
+    pub(super) fn push(
+        &mut self,
+        partition: &TopicPartition,
+        header: &BatchHeader,
+        payload: Bytes,
+        walked: &Walked,
+    ) {
+        let behind = self.spans.len();
+        let part = self.part(partition);
+        if part.spans == 0 {
+            part.first_span = behind;
+        }
+        part.spans += 1;
+        part.len += walked.count;
+        self.len += walked.count;
+        self.spans.push(Span {
+            payload,
+            start: walked.start,
+            count: walked.count,
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+        });
+    }
+
+    pub(super) fn push_gap(&mut self, partition: &TopicPartition, from: u64, to: u64) {
+        self.gaps.push(Gap { partition: partition.clone(), from, to });
+    }
+
+    /// Notes how far the poll came in a partition.
+    pub(super) fn advance(&mut self, partition: &TopicPartition, next_offset: u64) {
+        self.part(partition).next_offset = next_offset;
+    }
+
+    /// A partition's part: the last one, one of an earlier round, or a new one.
+    fn part(&mut self, partition: &TopicPartition) -> &mut Part {
+        let last = self.parts.len().wrapping_sub(1);
+        let is_it = |at: &usize| self.parts.get(*at).is_some_and(|part| part.is_of(partition));
+        let at = Some(last).filter(is_it).or_else(|| (0..self.earlier).find(is_it));
+        let at = at.unwrap_or_else(|| {
+            let partition = partition.clone();
+            self.parts.push(Part { partition, first_span: 0, spans: 0, len: 0, next_offset: 0 });
+            self.parts.len() - 1
+        });
+        &mut self.parts[at]
+    }
+}
+
+impl Part {
+    fn is_of(&self, partition: &TopicPartition) -> bool {
+        self.partition == *partition
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("len", &self.len)
+            .field("parts", &self.parts)
+            .field("gaps", &self.gaps)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lends the records of a [`Records`] one by one.
+#[derive(Clone)]
+pub struct RecordsIter<'r> {
+    parts: slice::Iter<'r, Part>,
+    all: &'r [Span],
+    spans: slice::Iter<'r, Span>,
+    open: Option<OpenSpan<'r>>,
+    left: usize,
+}
+
+#[derive(Clone)]
+struct OpenSpan<'r> {
+    partition: &'r TopicPartition,
+    span: &'r Span,
+    reader: RecordReader<'r>,
+    left: usize,
+}
+
+impl<'r> RecordsIter<'r> {
+    fn over(parts: slice::Iter<'r, Part>, all: &'r [Span], left: usize) -> Self {
+        Self { parts, all, spans: [].iter(), open: None, left }
+    }
+
+    /// Opens the next span; false when there is none.
+    fn open(&mut self) -> bool {
+        loop {
+            // The part of `spans` is the one that `parts` gave last.
+            let partition = self.open.as_ref().map(|open| open.partition);
+            if let (Some(partition), Some(span)) = (partition, self.spans.next()) {
+                self.open = Some(OpenSpan::new(partition, span));
+                return true;
+            }
+            let Some(part) = self.parts.next() else { return false };
+            let behind = part.first_span + part.spans;
+            self.spans = self.all.get(part.first_span..behind).unwrap_or_default().iter();
+            if let Some(span) = self.spans.next() {
+                self.open = Some(OpenSpan::new(&part.partition, span));
+                return true;
+            }
+        }
+    }
+}
+
+impl<'r> OpenSpan<'r> {
+    fn new(partition: &'r TopicPartition, span: &'r Span) -> Self {
+        let reader = RecordReader::at(&span.payload, span.start);
+        Self { partition, span, reader, left: span.count }
+    }
+
+    fn next(&mut self) -> Option<ConsumerRecord<'r>> {
+        self.left = self.left.checked_sub(1)?;
+        let view = self.reader.next().ok()??;
+        let offset = self.span.base_offset.saturating_add(u64::from(view.offset_delta));
+        let base = self.span.base_timestamp;
+        let timestamp = view.ts_delta.map(|delta| base.saturating_add(i64::from(delta)));
+        Some(ConsumerRecord::new(self.partition, offset, timestamp, view))
+    }
+}
+
+impl<'r> Iterator for RecordsIter<'r> {
+    type Item = ConsumerRecord<'r>;
+
+    fn next(&mut self) -> Option<ConsumerRecord<'r>> {
+        loop {
+            if let Some(record) = self.open.as_mut().and_then(OpenSpan::next) {
+                self.left = self.left.saturating_sub(1);
+                return Some(record);
+            }
+            if !self.open() {
+                return None;
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for RecordsIter<'_> {}
+impl FusedIterator for RecordsIter<'_> {}
+
+impl<'r> IntoIterator for &'r Records {
+    type Item = ConsumerRecord<'r>;
+    type IntoIter = RecordsIter<'r>;
+
+    fn into_iter(self) -> RecordsIter<'r> {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for RecordsIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordsIter").field("left", &self.left).finish_non_exhaustive()
+    }
+}

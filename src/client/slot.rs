@@ -1,0 +1,266 @@
+//! One assigned partition: its position, and what was fetched but not yet given.
+
+use std::cell::Cell;
+use std::mem;
+use std::sync::Arc;
+
+use crate::backend::{Backend, Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute};
+use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::batch::Damage;
+
+use super::offset_reset::OffsetReset;
+use super::positions::Position;
+use super::records::Records;
+use super::routes::door;
+use super::walk::walk;
+
+/// What a slot needs to know of its consumer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Context<'c> {
+    pub(super) backend: &'c dyn Backend,
+    pub(super) reset: OffsetReset,
+}
+
+/// How much one look at a partition may bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Records to give.
+    pub(super) records: usize,
+    /// Bytes to fetch; none: only what was fetched before.
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    partition: TopicPartition,
+    door: Arc<dyn PartitionBackend>,
+    route: Arc<TopicRoute>,
+    /// A cell, because asking for a position fixes it (C09).
+    position: Cell<Position>,
+    batches: Vec<FetchedBatch>,
+    /// The first of `batches` with something left.
+    first: usize,
+    /// The bytes of `batches` from `first` on.
+    buffered: usize,
+    gaps: Vec<(u64, u64)>,
+    hint: FetchHint,
+    /// The topic was deleted and the caller has been told.
+    orphaned: bool,
+}
+
+impl Slot {
+    pub(super) fn new(backend: &dyn Backend, partition: TopicPartition) -> Result<Self> {
+        let route = backend.resolve(partition.topic())?;
+        let door = Arc::clone(door(&route, partition.partition())?);
+        Ok(Self {
+            partition,
+            door,
+            route,
+            position: Cell::new(Position::Unset),
+            batches: Vec::new(),
+            first: 0,
+            buffered: 0,
+            gaps: Vec::new(),
+            hint: FetchHint::default(),
+            orphaned: false,
+        })
+    }
+
+    pub(super) fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    pub(super) fn door(&self) -> &dyn PartitionBackend {
+        &*self.door
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.route.is_deleted()
+    }
+
+    /// Bytes fetched and not yet given.
+    pub(super) fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// Where a reader of this partition waits; `None` when there is no position to wait at.
+    pub(super) fn waits_at(&self) -> Option<u64> {
+        match self.position.get() {
+            Position::At(offset) if !self.is_deleted() => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// Reads elsewhere from the next poll on; what was fetched is forgotten (C10).
+    pub(super) fn seek(&mut self, position: Position) {
+        self.position.set(position);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.batches.clear();
+        self.first = 0;
+        self.buffered = 0;
+        self.gaps.clear();
+        self.hint = FetchHint::default();
+    }
+
+    /// The offset of the next record to give; fixes a position that was not yet known.
+    pub(super) fn position(&self, context: Context<'_>) -> Result<u64> {
+        let Context { backend, reset } = context;
+        let position = self.position.get();
+        let offset = position.resolve(&self.partition, &*self.door, backend, reset)?;
+        self.position.set(Position::At(offset));
+        Ok(offset)
+    }
+
+    /// Gives what there is. On an error, what was given before stays given and the position is
+    /// behind it.
+    pub(super) fn collect(
+        &mut self,
+        context: Context<'_>,
+        room: Room,
+        into: &mut Records,
+    ) -> Result<()> {
+        if self.is_deleted() && !self.follow(context.backend)? {
+            return Ok(());
+        }
+        let before = into.len();
+        self.give(room.records, into)?;
+        if self.batches.is_empty() && room.bytes > 0 && into.len() - before < room.records {
+            self.fetch(context, room.bytes, into)?;
+            self.give(room.records - (into.len() - before), into)?;
+        }
+        Ok(())
+    }
+
+    /// After a deletion: goes over to a new topic of the name, from where the policy says.
+    /// False while there is none; an error the first time (C25).
+    fn follow(&mut self, backend: &dyn Backend) -> Result<bool> {
+        match Slot::new(backend, self.partition.clone()) {
+            Ok(slot) => *self = slot,
+            Err(error) if !self.orphaned => {
+                self.orphaned = true;
+                self.forget();
+                return Err(error);
+            }
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn fetch(&mut self, context: Context<'_>, max_bytes: usize, into: &mut Records) -> Result<()> {
+        self.fetch_once(context, max_bytes)?;
+        if self.batches.is_empty() && self.pass_gaps(u64::MAX, into) {
+            // Nothing but a gap stood here: what is behind it?
+            self.fetch_once(context, max_bytes)?;
+        }
+        Ok(())
+    }
+
+    fn fetch_once(&mut self, context: Context<'_>, max_bytes: usize) -> Result<()> {
+        let from = self.position(context)?;
+        match self.fetch_from(from, max_bytes) {
+            Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
+                let from = self.reset(context, from, error)?;
+                self.fetch_from(from, max_bytes)
+            }
+            other => other,
+        }
+    }
+
+    fn fetch_from(&mut self, from: u64, max_bytes: usize) -> Result<()> {
+        let request = Fetch { from, max_bytes, hint: self.hint };
+        let info = self.door.fetch(&request, &mut self.batches).inspect_err(|_| {
+            self.batches.clear();
+        })?;
+        self.first = 0;
+        self.buffered = self.batches.iter().map(|batch| batch.payload.len()).sum();
+        self.gaps = info.gaps;
+        self.hint = info.hint;
+        Ok(())
+    }
+
+    /// A position out of range starts anew by the policy; `none` is the error (C08).
+    fn reset(&mut self, context: Context<'_>, from: u64, error: Error) -> Result<u64> {
+        if context.reset == OffsetReset::None {
+            return Err(error.with_partition(&self.partition).with_offset(from));
+        }
+        self.seek(Position::Unset);
+        self.position(context)
+    }
+
+    /// Moves up to `room` records from what was fetched into `into`.
+    fn give(&mut self, mut room: usize, into: &mut Records) -> Result<()> {
+        while let Some(base) = self.batches.get(self.first).map(|batch| batch.header.base_offset) {
+            if room == 0 {
+                return Ok(());
+            }
+            self.pass_gaps(base, into);
+            room -= self.give_batch(room, into)?;
+        }
+        self.batches.clear();
+        self.first = 0;
+        self.buffered = 0;
+        Ok(())
+    }
+
+    fn give_batch(&mut self, room: usize, into: &mut Records) -> Result<usize> {
+        let Position::At(from) = self.position.get() else { return Ok(0) };
+        let Some(batch) = self.batches.get_mut(self.first) else { return Ok(0) };
+        let walked = match walk(batch, from, room) {
+            Ok(walked) => walked,
+            Err(damage) => {
+                let error = damaged(&self.partition, from, batch.header.next_offset(), damage);
+                self.forget();
+                return Err(error);
+            }
+        };
+        let payload = if walked.finished {
+            self.first += 1;
+            self.buffered = self.buffered.saturating_sub(batch.payload.len());
+            mem::take(&mut batch.payload)
+        } else {
+            batch.position = walked.end;
+            batch.payload.clone()
+        };
+        if walked.count > 0 {
+            into.push(&self.partition, &batch.header, payload, &walked);
+        }
+        self.position.set(Position::At(walked.next_offset));
+        into.advance(&self.partition, walked.next_offset);
+        Ok(walked.count)
+    }
+
+    /// Tells of the gaps between the position and `base`, and steps over them. True if any.
+    fn pass_gaps(&mut self, base: u64, into: &mut Records) -> bool {
+        let Position::At(mut position) = self.position.get() else { return false };
+        let before = position;
+        for (from, to) in mem::take(&mut self.gaps) {
+            // Without a batch behind it, a gap is passed only from where it begins.
+            let reached = if base == u64::MAX { from <= position } else { to <= base };
+            if !reached {
+                self.gaps.push((from, to));
+            } else if to > position {
+                into.push_gap(&self.partition, from.max(position), to);
+                position = to;
+            }
+        }
+        if position > before {
+            self.position.set(Position::At(position));
+            into.advance(&self.partition, position);
+        }
+        position > before
+    }
+}
+
+#[cold]
+fn damaged(partition: &TopicPartition, offset: u64, behind: u64, damage: Damage) -> Error {
+    let kind =
+        if damage.version { ErrorKind::UnsupportedVersion } else { ErrorKind::CorruptMessage };
+    let message = format!(
+        "the record at offset {offset} cannot be decoded: {}; its batch ends before {behind}",
+        damage.reason
+    );
+    Error::new(kind, message).with_partition(partition).with_offset(offset)
+}

@@ -1,0 +1,11 @@
+//! Floor 4: state machines that are replayed from internal topics.
+//!
+//! A machine decides a command against its state, the table appends the records of the decision
+//! through the one write path, and the state changes only by their replay. Boot is the same
+//! replay.
+
+mod catalogue;
+mod table;
+
+pub use catalogue::{Catalogue, TopicEntry};
+pub use table::Table;

@@ -1,0 +1,128 @@
+//! A machine, and the partition that it is the replay of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::backend::{Append, Fetch, FetchHint};
+use crate::base::wait::Deadline;
+use crate::base::{Clock, RawRecord, Result};
+use crate::batch::RecordReader;
+use crate::partition::Partition;
+
+/// How long a table's command waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// State that changes only by the replay of records.
+pub trait Machine: Default + fmt::Debug + Send + Sync + 'static {
+    /// Takes one record into the state. Called in log order, at boot and for every decision.
+    fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()>;
+}
+
+/// One record of a decision.
+pub type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// A machine that is safe to share.
+pub struct Table<M> {
+    machine: RwLock<M>,
+    /// Commands are decided and replayed one at a time.
+    commands: Mutex<()>,
+    partition: Arc<Partition>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<M: Machine> Table<M> {
+    /// Replays the whole partition into a new machine.
+    pub fn boot(partition: Arc<Partition>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let mut machine = M::default();
+        let mut from = partition.marks_now().start;
+        let end = partition.marks_now().end;
+        let mut batches = Vec::new();
+        while from < end {
+            let fetch = Fetch { from, max_bytes: 1 << 20, hint: FetchHint::default() };
+            batches.clear();
+            partition.read_to_end(&fetch, &mut batches)?;
+            let before = from;
+            for batch in &batches {
+                let mut records = RecordReader::at(&batch.payload, batch.position);
+                while let Some(record) =
+                    records.next().map_err(|damage| partition.damage(damage))?
+                {
+                    let offset = batch.header.base_offset + u64::from(record.offset_delta);
+                    if offset >= from {
+                        machine.replay(record.key.unwrap_or_default(), record.value)?;
+                        from = offset + 1;
+                    }
+                }
+            }
+            if from == before {
+                break;
+            }
+        }
+        Ok(Self { machine: RwLock::new(machine), commands: Mutex::new(()), partition, clock })
+    }
+
+    /// Looks at the state.
+    pub fn view<T>(&self, look: impl FnOnce(&M) -> T) -> T {
+        look(&self.machine.read())
+    }
+
+    /// Decides, appends, replays; returns when the decision is durable. A decision without
+    /// records changes nothing.
+    pub fn submit<T>(&self, decide: impl FnOnce(&M) -> Result<(Vec<Entry>, T)>) -> Result<T> {
+        let (answer, end) = self.publish(decide)?;
+        self.wait(end)?;
+        Ok(answer)
+    }
+
+    /// Decides, appends, replays. The second value is what to wait for until the decision is
+    /// durable.
+    pub fn publish<T>(
+        &self,
+        decide: impl FnOnce(&M) -> Result<(Vec<Entry>, T)>,
+    ) -> Result<(T, u64)> {
+        let _one_at_a_time = self.commands.lock();
+        let (entries, answer) = decide(&self.machine.read())?;
+        let end = if entries.is_empty() { 0 } else { self.append(&entries)? };
+        Ok((answer, end))
+    }
+
+    /// Returns when everything below `end` is durable.
+    pub fn wait(&self, end: u64) -> Result<()> {
+        self.partition.wait_level(end, Deadline::after(&*self.clock, PATIENCE))
+    }
+
+    fn append(&self, entries: &[Entry]) -> Result<u64> {
+        let records: Vec<RawRecord<'_>> = entries
+            .iter()
+            .map(|(key, value)| RawRecord {
+                key: Some(key),
+                value: value.as_deref(),
+                ..RawRecord::default()
+            })
+            .collect();
+        let request = Append { records: &records, max_block: PATIENCE };
+        let appended = self.partition.append(request)?;
+        let mut machine = self.machine.write();
+        for (key, value) in entries {
+            machine.replay(key, value.as_deref())?;
+        }
+        Ok(appended.base_offset + entries.len() as u64)
+    }
+
+    /// The partition behind the table.
+    pub fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+}
+
+impl<M: Machine> fmt::Debug for Table<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("machine", &self.machine)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}

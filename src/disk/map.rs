@@ -1,0 +1,241 @@
+//! Memory regions: zeroed heap memory, and files as memory.
+//!
+//! What every `unsafe` block here relies on beyond this process: a mapped file is neither changed
+//! nor cut by anybody but its log. The log holds an exclusive lock on its directory, every shared
+//! map another one on its own file, and a sealed file is never written again. Whoever goes around
+//! these locks from outside can make a reader see other bytes or fault, which no program that
+//! maps files can prevent; [`OsDisk::without_maps`](super::OsDisk::without_maps) is for them.
+
+use std::alloc::{self, Layout};
+use std::any::Any;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use memmap2::MmapOptions;
+use parking_lot::Mutex;
+
+use super::block::Span;
+
+/// Heap regions start on a cache line.
+const HEAP_ALIGN: usize = 64;
+
+/// Memory that nobody else in this process touches, and what keeps it alive.
+pub(super) struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    /// Dropped with the last span, block or pin; this ends the memory's life.
+    _owner: Box<dyn Any + Send + Sync>,
+}
+
+// SAFETY: a region's own methods do not touch its memory. Spans and blocks do, each byte under
+// the rules of `block.rs`, which are those of `&[u8]` and `&mut [u8]`; both may cross threads.
+// The owner is `Send + Sync` by its bound.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// # Safety
+    ///
+    /// `len` bytes from `base` on are initialized, may be read and written until `owner` is
+    /// dropped, and nobody else in this process does either as long.
+    unsafe fn new(base: NonNull<u8>, len: usize, owner: Box<dyn Any + Send + Sync>) -> Region {
+        Region { base, len, _owner: owner }
+    }
+
+    /// Zeroed memory from the heap.
+    pub(super) fn heap(len: usize) -> Region {
+        if len == 0 {
+            // SAFETY: no byte is claimed.
+            return unsafe { Region::new(NonNull::dangling(), 0, Box::new(())) };
+        }
+        let Ok(layout) = Layout::from_size_align(len, HEAP_ALIGN) else {
+            alloc::handle_alloc_error(Layout::new::<u8>());
+        };
+        // SAFETY: the layout has a size other than zero.
+        let Some(base) = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }) else {
+            alloc::handle_alloc_error(layout);
+        };
+        let owner = Box::new(HeapMemory { base, layout });
+        // SAFETY: freshly allocated and zeroed for `len` bytes, freed by `owner` alone.
+        unsafe { Region::new(base, len, owner) }
+    }
+
+    /// Its first byte.
+    pub(super) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("base", &self.base).field("len", &self.len).finish()
+    }
+}
+
+/// Zeroed heap memory, given back on drop.
+struct HeapMemory {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: plain memory from the global allocator, which any thread may free; nothing is reachable
+// through a shared reference to it.
+unsafe impl Send for HeapMemory {}
+// SAFETY: as above.
+unsafe impl Sync for HeapMemory {}
+
+impl Drop for HeapMemory {
+    fn drop(&mut self) {
+        // SAFETY: `base` came from `alloc_zeroed` with this very layout, and only here it ends.
+        unsafe { alloc::dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+/// The first `len` bytes of a file that nobody changes any more.
+pub(super) fn sealed(file: &File, len: usize) -> io::Result<Bytes> {
+    if len == 0 {
+        return Ok(Bytes::new());
+    }
+    if file.metadata()?.len() < len as u64 {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file is shorter than its map",
+        ));
+    }
+    // SAFETY: the file has `len` bytes, and the module's contract says that it keeps them.
+    let map = unsafe { MmapOptions::new().len(len).map(file)? };
+    Ok(Bytes::from_owner(map))
+}
+
+/// Maps the file at `path` to write to it, once: a second map of it, in this process or another,
+/// is refused with `WouldBlock` as long as the memory or the file lives.
+pub(super) fn shared(path: &Path, len: usize) -> io::Result<(Span, Arc<File>)> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    // Two maps of one file would be two owners of the same bytes. The lock belongs to this very
+    // handle, which lives as long as the region.
+    file.try_lock()?;
+    advise_random(&file);
+    let file = Arc::new(file);
+    Ok((map_whole(file.clone(), len)?, file))
+}
+
+/// Maps a file of exactly `len` bytes. The caller makes sure that it is the only map of it.
+///
+/// Only where syncing a file is certain to reach what was stored to its maps.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn map_whole(file: Arc<File>, len: usize) -> io::Result<Span> {
+    if len == 0 || file.metadata()?.len() != len as u64 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the length of the file"));
+    }
+    // SAFETY: the file has `len` bytes, and the module's contract says that nobody cuts it.
+    let mut map = unsafe { MmapOptions::new().len(len).map_mut(&*file)? };
+    prefault(&map)?;
+    let Some(base) = NonNull::new(map.as_mut_ptr()) else {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    };
+    // SAFETY: `base` points to `len` mapped, readable and writable bytes until `map` is dropped,
+    // and nothing but the region has a pointer to them: `map` is never dereferenced again and
+    // there is no other map of this file.
+    let region = unsafe { Region::new(base, len, Box::new((map, file))) };
+    Ok(Span::whole(region))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn map_whole(_file: Arc<File>, _len: usize) -> io::Result<Span> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Read-ahead would bring in, and later write back, whole folios around each touched page.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn advise_random(file: &File) {
+    // Best effort: the advice only saves time.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn advise_random(_file: &File) {}
+
+/// Brings in all pages for writing, so that no append pays the first fault.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn prefault(map: &memmap2::MmapMut) -> io::Result<()> {
+    // Both are best effort, with one exception: EFAULT says that a store would end in SIGBUS
+    // (no space behind a hole, a broken sector), and an error now is better than a signal then.
+    let _ = map.advise(memmap2::Advice::Random);
+    match map.advise(memmap2::Advice::PopulateWrite) {
+        Err(error)
+            if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::FAULT) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file without a name that can be mapped again and again, but only once at a time: what a
+/// shared map of the simulated disk lies on. Another thread's stores are read through the file.
+#[derive(Debug)]
+pub(super) struct Anonymous {
+    file: Arc<File>,
+    len: usize,
+    /// The region of the last map.
+    region: Mutex<Weak<Region>>,
+}
+
+impl Anonymous {
+    /// A file of these bytes. `Unsupported` where such maps do not work.
+    pub(super) fn new(content: &[u8]) -> io::Result<Anonymous> {
+        let mut file = anonymous_file()?;
+        io::Write::write_all(&mut file, content)?;
+        let region = Mutex::new(Weak::new());
+        Ok(Anonymous { file: Arc::new(file), len: content.len(), region })
+    }
+
+    /// Whether somebody still has the memory of the last map.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.region.lock().strong_count() > 0
+    }
+
+    /// Maps it to write to it; `WouldBlock` while an earlier map lives.
+    pub(super) fn map(&self) -> io::Result<Span> {
+        let mut region = self.region.lock();
+        if region.strong_count() > 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let span = map_whole(self.file.clone(), self.len)?;
+        *region = span.keeper();
+        Ok(span)
+    }
+
+    /// What it holds now, with the stores of all threads so far.
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        // The file has one position, so one reader at a time.
+        let _region = self.region.lock();
+        let mut file = &*self.file;
+        io::Seek::rewind(&mut file)?;
+        let mut bytes = vec![0; self.len];
+        io::Read::read_exact(&mut file, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn anonymous_file() -> io::Result<File> {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::memfd_create("alluvium-sim", flags)?))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn anonymous_file() -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}

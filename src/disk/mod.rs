@@ -1,0 +1,124 @@
+//! Floor 1: the one door to the operating system.
+//!
+//! Everything that a log does to files goes through [`Disk`] and [`DiskFile`]. There are three
+//! bodies: [`OsDisk`] (real files), [`MemoryDisk`] (in-memory logs) and [`SimDisk`] (a hostile
+//! twin with a live and a durable image). Memory is shared between one writer and many readers
+//! through [`Span`] and the block types, the only places of this crate that say `unsafe`.
+
+mod block;
+mod map;
+mod memory;
+mod os;
+mod pins;
+pub mod sim;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use block::{BlockPin, BlockReader, BlockWriter, Span};
+pub use memory::MemoryDisk;
+pub use os::OsDisk;
+
+/// What [`Disk::list`] tells of one directory entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name inside its directory.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Length in bytes; 0 for a directory.
+    pub len: u64,
+}
+
+/// A file system, or something that behaves like one.
+///
+/// Names are durable only after [`sync_dir`](Disk::sync_dir) of their directory, file contents
+/// and lengths only after [`DiskFile::sync`].
+///
+/// # Errors
+///
+/// Every call fails with what the system says. The kinds that callers tell apart are `NotFound`,
+/// `AlreadyExists`, `WouldBlock`, `StorageFull` and `Unsupported`.
+#[allow(clippy::missing_errors_doc)]
+pub trait Disk: Send + Sync + fmt::Debug + 'static {
+    /// Creates `dir`, whose parent must exist. An existing directory is not an error.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// What stands at `path`: `None` when nothing does.
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// The entries of `dir`, in no particular order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+
+    /// Creates a new empty file; `AlreadyExists` when the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Gives a file another name, replacing what stood there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Open handles and maps of it stay valid.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes creations, renames and removals in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the exclusive lock on the file `path` (created if missing) until the guard drops.
+    /// `WouldBlock` when somebody else holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// Maps an existing file of exactly `len` bytes as memory that outlives the process.
+    /// `Unsupported` where such maps do not work.
+    fn map_shared(&self, path: &Path, len: usize) -> io::Result<SharedMap>;
+
+    /// Identity of the running operating system since its last boot, if it is known.
+    fn boot_id(&self) -> Option<u128>;
+}
+
+/// A file of a [`Disk`]. All calls may run concurrently.
+///
+/// # Errors
+///
+/// As for [`Disk`].
+#[allow(clippy::len_without_is_empty, clippy::missing_errors_doc)]
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads at `position`; fewer bytes than asked for only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+
+    /// Writes all `parts`, one behind the other, from `position` on. After an error any part of
+    /// them may have been written.
+    fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;
+
+    /// Reserves space for `len` bytes from `position` on and lengthens the file to their end
+    /// (never shortens it); what was not written before reads as zeros.
+    fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
+
+    /// Cuts or lengthens the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes contents and length durable. After a failure nothing may be concluded about what
+    /// was written since the last success, and calling again proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The first `len` bytes as shared read-only memory, for a file that nobody will change
+    /// again. `Unsupported` where maps are off; the caller reads instead.
+    fn map(&self, len: usize) -> io::Result<Bytes>;
+}
+
+/// A mapped file: its memory, and the file to make it durable with.
+#[derive(Debug)]
+pub struct SharedMap {
+    /// The whole mapped memory.
+    pub memory: Span,
+    /// Syncing this file makes all stores to `memory` before the call durable.
+    pub file: Arc<dyn DiskFile>,
+}

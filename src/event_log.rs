@@ -1,0 +1,235 @@
+//! The door: a handle to an open log.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::Admin;
+use crate::backend::Backend;
+use crate::base::{Clock, Durability, NewTopic, Result};
+use crate::client::{ConsumerBuilder, ProducerBuilder, Topic};
+use crate::disk::Disk;
+use crate::node::{Node, Options};
+
+/// An open log: topics, and the producers and consumers of their records.
+///
+/// A handle is cheap to clone and can be shared between threads. The log is closed by
+/// [`close`](EventLog::close), or when the last handle, producer and consumer is dropped.
+///
+/// ```
+/// use alluvium::{EventLog, NewTopic, TopicPartition, OffsetReset};
+/// use std::time::Duration;
+///
+/// let log = EventLog::in_memory();
+/// let orders = log.create_topic(NewTopic::new("orders"))?;
+/// let producer = log.producer().build()?;
+/// producer.send(orders.record("one espresso").key("table-7"))?.wait()?;
+///
+/// let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build()?;
+/// consumer.assign([TopicPartition::new("orders", 0)])?;
+/// for order in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(order.value_str()?, "one espresso");
+/// }
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EventLog(Arc<Node>);
+
+impl EventLog {
+    /// Opens the log in the directory `dir`, or creates one there.
+    ///
+    /// The default level is [`Durability::PowerLoss`]. The directory is created if its parent
+    /// exists.
+    ///
+    /// # Errors
+    ///
+    /// `NotALog` when `dir` holds something else, `Locked` when another process or handle has it
+    /// open, `CorruptMessage` with file and position for damage that could hide acknowledged
+    /// records, `UnsupportedVersion` for a newer format, `StorageError` from the file system.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().path(dir).open()
+    }
+
+    /// A new log in memory. It starts no thread and leaves nothing behind.
+    ///
+    /// # Panics
+    ///
+    /// Never: opening a log in memory has no cause to fail.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "memory and default options cannot refuse")]
+    pub fn in_memory() -> Self {
+        Self::builder().open().expect("a log in memory opens")
+    }
+
+    /// A builder for everything that `open` and `in_memory` decide by default.
+    pub fn builder() -> EventLogBuilder {
+        EventLogBuilder(Options::default())
+    }
+
+    /// A handle to a topic, for sending to it without a look-up.
+    ///
+    /// # Errors
+    ///
+    /// `UnknownTopicOrPartition`, or `Closed`.
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.0.resolve(name).map(Topic::new)
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    ///
+    /// `TopicAlreadyExists`, `InvalidTopic` for its name, `InvalidPartitions`, `InvalidConfig`
+    /// naming key, value and bounds, `Closed`, or what the disk says. Nothing is created then.
+    pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
+        self.0.create_topic(&topic).map(Topic::new)
+    }
+
+    /// The topic of that name, created if there is none.
+    ///
+    /// # Errors
+    ///
+    /// `TopicAlreadyExists` naming the difference when it exists in another shape; else as
+    /// [`create_topic`](EventLog::create_topic).
+    pub fn ensure_topic(&self, topic: NewTopic) -> Result<Topic> {
+        self.0.ensure_topic(&topic).map(Topic::new)
+    }
+
+    /// A builder for a producer.
+    pub fn producer(&self) -> ProducerBuilder {
+        ProducerBuilder::new(self.backend())
+    }
+
+    /// A builder for a consumer.
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.backend())
+    }
+
+    /// Topics listed, described and deleted; what recovery did.
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.0))
+    }
+
+    /// Does the background work that is due: syncs, settling, rolls. Only needed where no thread
+    /// does it: in memory, and with [`background(false)`](EventLogBuilder::background).
+    pub fn tick(&self) -> Tick {
+        Tick { next_due: self.0.tick() }
+    }
+
+    /// Closes the log for all its handles, producers and consumers: their later calls, and those
+    /// that wait, end with `Closed`. Everything acknowledged is durable at its level when this
+    /// returns; everything else is too, unless it fails.
+    ///
+    /// # Errors
+    ///
+    /// What kept records from becoming durable. On a full disk records stay in the stage, synced,
+    /// and the next open finds them there.
+    pub fn close(self) -> Result<()> {
+        self.0.close()
+    }
+
+    fn backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.0) as Arc<dyn Backend>
+    }
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EventLog").field(&self.0).finish()
+    }
+}
+
+/// What [`EventLog::tick`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tick {
+    /// How long until something is due on the log's monotonic clock; `None` when nothing is
+    /// planned.
+    pub next_due: Option<Duration>,
+}
+
+/// How a log is opened. Everything is checked by [`open`](EventLogBuilder::open).
+///
+/// ```
+/// use alluvium::{EventLog, ManualClock};
+///
+/// let clock = ManualClock::starting_at(1_700_000_000_000);
+/// let log = EventLog::builder().clock(clock).stage_bytes(1 << 20).open()?;
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct EventLogBuilder(Options);
+
+impl EventLogBuilder {
+    /// The directory of the log. Default: none, the log lives in memory.
+    pub fn path(mut self, dir: impl AsRef<Path>) -> Self {
+        self.0.home = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// What an acknowledged record survives, for topics that do not say. Default:
+    /// [`Durability::PowerLoss`] on disk; a log in memory has only [`Durability::Memory`].
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.0.durability = Some(level);
+        self
+    }
+
+    /// The source of time. Default: the system's clocks.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.0.clock = Arc::new(clock);
+        self
+    }
+
+    /// The size of the write-ahead stage in bytes, 64 KiB to 1 GiB, a multiple of 4 KiB. Default 4 MiB. An existing
+    /// stage is replaced only when it is empty.
+    pub fn stage_bytes(mut self, bytes: usize) -> Self {
+        self.0.stage_bytes = bytes;
+        self
+    }
+
+    /// The longest that an appended record stays unsynced when nobody waits for it. Default
+    /// 100 ms.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.0.flush_interval = interval;
+        self
+    }
+
+    /// Whether a thread of the log's own does background work. Default: yes on disk, never in
+    /// memory. Without it, call [`EventLog::tick`]; calls that wait do the work that they need
+    /// themselves.
+    pub fn background(mut self, thread: bool) -> Self {
+        self.0.background = thread;
+        self
+    }
+
+    /// Whether sealed segments are read through memory maps. Default: yes where pointers have 64
+    /// bits. Without maps a read copies, and a dying disk is an error and not a signal.
+    pub fn maps(mut self, maps: bool) -> Self {
+        self.0.maps = maps;
+        self
+    }
+
+    /// How long [`EventLog::close`] tries to make everything durable. Default 30 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.0.close_timeout = timeout;
+        self
+    }
+
+    /// The file system that `path` is on. Default: the operating system's. For tests: see
+    /// [`testing`](crate::testing).
+    pub fn disk(mut self, disk: impl Disk) -> Self {
+        self.0.disk = Some(Arc::new(disk));
+        self
+    }
+
+    /// Opens the log, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` naming the option, its value and its bounds; else as [`EventLog::open`].
+    pub fn open(self) -> Result<EventLog> {
+        Node::open(self.0).map(EventLog)
+    }
+}

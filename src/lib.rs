@@ -1,0 +1,84 @@
+//! Alluvium: an embedded, in-process, partitioned event log with Kafka's semantics and no broker.
+//!
+//! Topics, partitions, producers, consumers and offsets, linked straight into an application.
+//! An append is a copy into a small shared-memory stage and survives `kill -9`; one sync of the
+//! stage makes everything appended so far, in all partitions, survive a power cut.
+//!
+//! ```
+//! use alluvium::{EventLog, NewTopic, OffsetReset, TopicPartition};
+//! use std::time::Duration;
+//!
+//! let log = EventLog::in_memory(); // or EventLog::open("data")?
+//! let orders = log.ensure_topic(NewTopic::new("orders").partitions(3))?;
+//!
+//! let producer = log.producer().build()?;
+//! let placed = producer.send(orders.record("one espresso").key("table-7"))?.wait()?;
+//!
+//! let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.assign([TopicPartition::new("orders", placed.partition)])?;
+//! for order in &consumer.poll(Duration::from_secs(1))? {
+//!     println!("{} {}", order.offset(), order.value_str()?);
+//! }
+//! log.close()?;
+//! # Ok::<(), alluvium::Error>(())
+//! ```
+//!
+//! # The floors
+//!
+//! ```text
+//!  6   lib.rs   event_log.rs   admin.rs        the public door
+//!      ---------------------------------------------------------------------------
+//!  5   client/                     node/       two neighbours that never import each other
+//!  4                               coord/      state machines replayed from internal topics
+//!  3                               partition/  a log that is safe to share; owns all its locks
+//!  2   backend.rs                  log/  stage/   verbs | one partition's segments | write-ahead ring
+//!  1   batch/                      disk/       bytes <-> records | the one door to the system
+//!  0   base/                                   words: errors, names, configs, clock
+//! ```
+//!
+//! A module imports only lower floors; a test keeps it so. `ARCHITECTURE.md` tells the rest.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[forbid(unsafe_code)]
+mod admin;
+#[forbid(unsafe_code)]
+mod backend;
+#[forbid(unsafe_code)]
+mod base;
+#[forbid(unsafe_code)]
+mod batch;
+#[forbid(unsafe_code)]
+mod client;
+#[forbid(unsafe_code)]
+mod coord;
+mod disk;
+#[forbid(unsafe_code)]
+mod event_log;
+#[doc(hidden)]
+#[forbid(unsafe_code)]
+pub mod fuzzing;
+#[forbid(unsafe_code)]
+mod log;
+#[forbid(unsafe_code)]
+mod node;
+#[forbid(unsafe_code)]
+mod partition;
+#[forbid(unsafe_code)]
+mod stage;
+#[forbid(unsafe_code)]
+pub mod testing;
+
+pub use admin::Admin;
+pub use base::{
+    Clock, Durability, Error, ErrorKind, Header, ManualClock, NewTopic, Result, SystemClock,
+    TopicConfig, TopicId, TopicPartition,
+};
+pub use client::{
+    BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerRecord, Delivery, Gap,
+    OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Placed, Producer,
+    ProducerBuilder, Record, Records, RecordsIter, Topic, WakeupHandle,
+};
+pub use event_log::{EventLog, EventLogBuilder, Tick};
+pub use log::{Cut, GapEvent, OpenReport};
+pub use node::TopicInfo;

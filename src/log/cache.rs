@@ -1,0 +1,141 @@
+//! A bounded number of open files and loaded segments, whatever the number of partitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::source::Source;
+use crate::disk::DiskFile;
+
+/// A sealed segment made ready for reading.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    /// Its bytes: a map, or the file to read from.
+    pub(super) source: Source,
+    /// Its index entries, as in the footer.
+    pub(super) entries: Bytes,
+}
+
+/// Open files and loaded segments by file number; the least recently used ones go first.
+///
+/// Dropping an entry closes the file only when nobody works with it: a sync that is under way
+/// and a reader hold their own handle.
+#[derive(Debug)]
+pub(super) struct FileCache {
+    files: Mutex<Lru<Arc<dyn DiskFile>>>,
+    loaded: Mutex<Lru<Loaded>>,
+}
+
+impl FileCache {
+    pub(super) fn new(max_files: usize, max_loaded: usize) -> Self {
+        Self { files: Mutex::new(Lru::new(max_files)), loaded: Mutex::new(Lru::new(max_loaded)) }
+    }
+
+    pub(super) fn file(&self, number: u64) -> Option<Arc<dyn DiskFile>> {
+        self.files.lock().get(number)
+    }
+
+    pub(super) fn keep_file(&self, number: u64, file: Arc<dyn DiskFile>) {
+        let evicted = self.files.lock().insert(number, file);
+        // Closing a file is a system call: not under the lock.
+        drop(evicted);
+    }
+
+    /// Says whether file `number` has bytes that no sync has covered: such a file is closed only
+    /// when there is no other, because a later handle may not hear of a failed write-back.
+    pub(super) fn set_dirty(&self, number: u64, dirty: bool) {
+        self.files.lock().set_held(number, dirty);
+    }
+
+    pub(super) fn loaded(&self, number: u64) -> Option<Loaded> {
+        self.loaded.lock().get(number)
+    }
+
+    pub(super) fn keep_loaded(&self, number: u64, loaded: Loaded) {
+        let evicted = self.loaded.lock().insert(number, loaded);
+        drop(evicted);
+    }
+
+    pub(super) fn forget(&self, number: u64) {
+        let file = self.files.lock().items.remove(&number);
+        let loaded = self.loaded.lock().items.remove(&number);
+        drop((file, loaded));
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_files(&self) -> usize {
+        self.files.lock().items.len()
+    }
+}
+
+#[derive(Debug)]
+struct Lru<T> {
+    max: usize,
+    clock: u64,
+    items: HashMap<u64, Slot<T>>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    item: T,
+    held: bool,
+    used: u64,
+}
+
+impl<T: Clone> Lru<T> {
+    fn new(max: usize) -> Self {
+        Self { max: max.max(1), clock: 0, items: HashMap::new() }
+    }
+
+    fn get(&mut self, number: u64) -> Option<T> {
+        self.clock += 1;
+        let slot = self.items.get_mut(&number)?;
+        slot.used = self.clock;
+        Some(slot.item.clone())
+    }
+
+    fn insert(&mut self, number: u64, item: T) -> Option<T> {
+        self.clock += 1;
+        let full = self.items.len() >= self.max && !self.items.contains_key(&number);
+        let evicted = if full { self.evict() } else { None };
+        let old = self.items.insert(number, Slot { item, held: false, used: self.clock });
+        evicted.or(old.map(|slot| slot.item))
+    }
+
+    // A walk over a few hundred slots is nothing beside the system calls that led here.
+    fn evict(&mut self) -> Option<T> {
+        let oldest = self.items.iter().min_by_key(|(_, slot)| (slot.held, slot.used));
+        let number = oldest.map(|(number, _)| *number)?;
+        self.items.remove(&number).map(|slot| slot.item)
+    }
+
+    fn set_held(&mut self, number: u64, held: bool) {
+        if let Some(slot) = self.items.get_mut(&number) {
+            slot.held = held;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_what_is_held_goes_last() {
+        let mut lru = Lru::new(3);
+        for number in 0..3 {
+            lru.insert(number, number);
+        }
+        lru.get(0);
+        lru.set_held(1, true);
+        assert_eq!(lru.insert(3, 3), Some(2), "1 is older, but held");
+        assert_eq!(lru.insert(4, 4), Some(0));
+        assert_eq!(lru.insert(5, 5), Some(3));
+        lru.set_held(4, true);
+        lru.set_held(5, true);
+        assert_eq!(lru.insert(6, 6), Some(1), "the bound holds even when all are held");
+        assert_eq!(lru.items.len(), 3);
+    }
+}

@@ -1,0 +1,198 @@
+//! A segment as a snapshot sees it: how far it reaches, and how to read it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::cache::Loaded;
+use super::cursor::{Cursor, Trouble};
+use super::index::{self, Entry, Target};
+use super::layout::{FOOTER_HEAD_BYTES, Footer, SEGMENT_HEADER_BYTES};
+use super::manifest::SegmentEnd;
+use super::scan::{self, Order};
+use super::segment::{FIRST_BATCH, Segment};
+use super::source::Source;
+use crate::base::{Error, Result};
+use crate::batch::Batch;
+
+/// The footer of a segment without one.
+pub(super) const NO_FOOTER: u32 = 0;
+
+/// One segment, up to where a snapshot may read it.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) segment: Arc<Segment>,
+    /// Header and batches, in bytes.
+    pub(super) data_len: u64,
+    /// The offset behind the last batch.
+    pub(super) next_offset: u64,
+    /// The greatest record timestamp.
+    pub(super) max_timestamp: Option<i64>,
+    /// The length of the whole file and the footer's checksum, once the segment is sealed.
+    pub(super) sealed: Option<(u64, u32)>,
+}
+
+impl Layer {
+    pub(super) fn end(&self, file_len: u64, footer_crc: u32) -> SegmentEnd {
+        let Self { data_len, next_offset, max_timestamp, .. } = *self;
+        SegmentEnd { data_len, file_len, next_offset, max_timestamp, footer_crc }
+    }
+
+    pub(super) fn of_end(segment: Arc<Segment>, end: &SegmentEnd) -> Self {
+        segment.raise_synced_len(end.data_len);
+        Self {
+            segment,
+            data_len: end.data_len,
+            next_offset: end.next_offset,
+            max_timestamp: end.max_timestamp,
+            sealed: Some((end.file_len, end.footer_crc)),
+        }
+    }
+
+    /// Whether anything in it is not known to be durable.
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.sealed.is_none() && self.segment.synced_len() < self.data_len
+    }
+
+    /// A cursor that stands in front of the batch that `target` is after.
+    pub(super) fn cursor(&self, target: Target) -> Result<Cursor> {
+        let (source, entry) = match self.sealed {
+            Some((file_len, crc)) => {
+                let load = || self.load(file_len, crc);
+                let loaded = self.segment.files.loaded(self.segment.number, load)?;
+                let entry = index::find_packed(&loaded.entries, target);
+                (loaded.source, entry)
+            }
+            None => {
+                let entry = index::find(&self.segment.live.read(), target);
+                (Source::read(self.segment.file()?), entry)
+            }
+        };
+        Ok(self.cursor_at(source, entry))
+    }
+
+    fn cursor_at(&self, source: Source, entry: Option<Entry>) -> Cursor {
+        let base = self.segment.base_offset;
+        // An entry of a live index may lie behind this snapshot's end: search from the front.
+        let entry = entry.filter(|entry| u64::from(entry.position) < self.data_len);
+        let (position, floor) = match entry {
+            Some(e) => (u64::from(e.position), base.saturating_add(u64::from(e.offset_delta))),
+            None => (FIRST_BATCH, base),
+        };
+        Cursor::new(source, self.segment.salt, position, self.data_len, floor)
+    }
+
+    /// The offset behind the batch that holds `offset`, when its header can be read.
+    pub(super) fn batch_behind(&self, offset: u64) -> Option<u64> {
+        let (file, entry) = (self.segment.file().ok()?, self.live_entry(offset));
+        let mut cursor = self.cursor_at(Source::read(file), entry);
+        while let Some(header) = cursor.header().ok()? {
+            if header.next_offset() > offset {
+                return Some(header.next_offset());
+            }
+            cursor.skip(&header);
+        }
+        None
+    }
+
+    fn live_entry(&self, offset: u64) -> Option<Entry> {
+        let delta = offset.saturating_sub(self.segment.base_offset);
+        index::find(&self.segment.live.read(), Target::Offset(delta))
+    }
+
+    /// The batch with the first offset at or behind `offset`, read from the file itself.
+    pub(super) fn batch_at(&self, offset: u64) -> Result<Option<Batch>> {
+        let entry = self.live_entry(offset);
+        let mut cursor = self.cursor_at(Source::read(self.segment.file()?), entry);
+        let trouble = |t: Trouble| t.into_error(&self.segment, offset);
+        while let Some(header) = cursor.header().map_err(trouble)? {
+            if header.next_offset() > offset {
+                return cursor.batch(header).map(Some).map_err(trouble);
+            }
+            cursor.skip(&header);
+        }
+        Ok(None)
+    }
+
+    fn load(&self, file_len: u64, footer_crc: u32) -> Result<Loaded> {
+        let segment = &*self.segment;
+        let file = segment.file()?;
+        let map = usize::try_from(file_len).ok().filter(|_| segment.files.maps());
+        // A disk that cannot map is read; so is a file for which there is no address space left.
+        let mut source = match map.and_then(|len| file.map(len).ok()) {
+            Some(whole) => Source::Whole(whole),
+            None => Source::read(file),
+        };
+        let head = self.slice(&mut source, 0, SEGMENT_HEADER_BYTES as u64, file_len)?;
+        segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
+        let entries = match self.footer(&mut source, file_len, footer_crc)? {
+            Some(footer) => footer.entries,
+            None => self.rebuild(&mut source)?,
+        };
+        Ok(Loaded { source, entries })
+    }
+
+    fn slice(&self, source: &mut Source, at: u64, len: u64, file_len: u64) -> Result<Bytes> {
+        let segment = &*self.segment;
+        let short = || segment.damaged(at, segment.base_offset, "the file is too short");
+        let len = usize::try_from(len).map_err(|_| short())?;
+        let bytes = source.slice(at, len, file_len);
+        let bytes = bytes.map_err(|e| segment.place(Error::io("read", &segment.path, e)))?;
+        bytes.ok_or_else(short)
+    }
+
+    /// The footer, if there is one and it is the one that the manifest knows.
+    fn footer(&self, source: &mut Source, file_len: u64, crc: u32) -> Result<Option<Footer>> {
+        let len = file_len.saturating_sub(self.data_len);
+        if len < FOOTER_HEAD_BYTES as u64 {
+            return Ok(None);
+        }
+        let bytes = self.slice(source, self.data_len, len, file_len)?;
+        let footer = Footer::decode(&bytes).ok();
+        let mine = |f: &Footer| {
+            (f.crc, f.len, f.data_len, f.next_offset) == (crc, len, self.data_len, self.next_offset)
+        };
+        Ok(footer.filter(mine))
+    }
+
+    /// The index entries by a scan, which must find exactly what the manifest says.
+    fn rebuild(&self, source: &mut Source) -> Result<Bytes> {
+        let entries = self.scan_all(source)?;
+        Ok(Bytes::from(entries.iter().flat_map(Entry::encode).collect::<Vec<u8>>()))
+    }
+
+    fn scan_all(&self, source: &mut Source) -> Result<Vec<Entry>> {
+        let segment = &*self.segment;
+        let cursor = Cursor::new(
+            source.clone(),
+            segment.salt,
+            FIRST_BATCH,
+            self.data_len,
+            segment.base_offset,
+        );
+        let scan = scan::batches(cursor, segment.base_offset, 4_096, &Order::Growing)
+            .map_err(|error| segment.place(Error::io("read", &segment.path, error)))?;
+        if let Some(trouble) = scan.trouble {
+            return Err(trouble.into_error(segment, scan.next_offset));
+        }
+        if scan.position != self.data_len || scan.next_offset != self.next_offset {
+            let reason = "its batches do not end where the manifest says";
+            return Err(segment.damaged(scan.position, scan.next_offset, reason));
+        }
+        Ok(scan.entries)
+    }
+
+    /// Checks file and footer of a segment that will be written again; its index, and what its
+    /// header says about its creation.
+    pub(super) fn reopen(&self, file_len: u64, footer_crc: u32) -> Result<(Vec<Entry>, i64)> {
+        let segment = &*self.segment;
+        let mut source = Source::read(segment.file()?);
+        let head = self.slice(&mut source, 0, SEGMENT_HEADER_BYTES as u64, file_len)?;
+        let header = segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
+        let entries = match self.footer(&mut source, file_len, footer_crc)? {
+            Some(footer) => index::unpack(&footer.entries),
+            None => self.scan_all(&mut source)?,
+        };
+        Ok((entries, header.created_ms))
+    }
+}

@@ -1,0 +1,52 @@
+//! Floor 2: one partition's segments, and the manifest that names them.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `files`, `dir`, `cache` | what all partitions share: manifest, names, open files |
+//! | `layout`, `index` | bytes of a segment around its batches, and its sparse index |
+//! | `segment`, `layer`, `view` | a file, a file up to a mark, a snapshot of a partition |
+//! | `source`, `cursor` | reading bytes, walking batches |
+//! | `segment_log` | a partition for its single writer |
+//! | `write`, `active`, `roll` | writing, and when to begin the next segment |
+//! | `sync`, `rescue` | surviving a power cut, and a failed sync |
+//! | `seal`, `trim` | sealing, closing, moving the start, deleting |
+//! | `open`, `scan`, `tail`, `gaps` | what a crash left |
+//! | `report` | what an open found |
+
+mod active;
+mod cache;
+mod cursor;
+mod dir;
+mod files;
+pub(crate) mod fuzz;
+mod gaps;
+mod index;
+pub mod key;
+mod layer;
+mod layout;
+pub mod manifest;
+mod open;
+mod report;
+mod rescue;
+mod roll;
+mod scan;
+mod seal;
+mod segment;
+mod segment_log;
+mod source;
+mod sync;
+mod tail;
+mod trim;
+mod view;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use files::{FilesOptions, LogFiles, lock_dir};
+pub use key::PartitionKey;
+pub use manifest::{PartitionEnd, Record, Witness};
+pub use report::{Cut, GapEvent, OpenReport};
+pub use segment_log::{Placed, SegmentLog};
+pub use sync::SyncTicket;
+pub use view::View;

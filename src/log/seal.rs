@@ -1,0 +1,147 @@
+//! Sealing what was rolled, and closing what is left.
+
+use std::sync::Arc;
+
+use super::layer::{Layer, NO_FOOTER};
+use super::layout::Footer;
+use super::manifest::Record;
+use super::segment_log::SegmentLog;
+use crate::base::{Error, ErrorKind, Result};
+
+impl SegmentLog {
+    /// Seals the segments behind the active one, retires those without batches, and removes
+    /// the files of retired ones. Work of the background; does nothing where nothing is to do.
+    ///
+    /// Order of effects for each segment, oldest first, and why a death in between harms
+    /// nothing:
+    /// 1. The footer behind the batches, and the file cut to its exact length. A scan that
+    ///    meets a footer takes it for the end.
+    /// 2. Contents and name durable. Still an unsealed segment, with nothing torn.
+    /// 3. The manifest's record, durable. From here on nothing of the file is ever cut.
+    /// 4. The snapshot names it as sealed.
+    ///
+    /// # Errors
+    /// `StorageError` from the disk or the manifest; the rest is done by the next call.
+    pub fn seal_behind(&mut self) -> Result<()> {
+        self.check_open()?;
+        let sealed = self.closed.iter().take_while(|layer| layer.sealed.is_some()).count();
+        for position in sealed..self.closed.len() {
+            let Some(layer) = self.closed.get(position).cloned() else { break };
+            self.seal(position, layer)?;
+        }
+        self.bury()
+    }
+
+    fn seal(&mut self, position: usize, mut layer: Layer) -> Result<()> {
+        let (file_len, crc) = self.finish_file_or_fail(&layer)?;
+        let record =
+            Record::SegmentSealed { number: layer.segment.number, end: layer.end(file_len, crc) };
+        let name = self.name.clone();
+        let place = |error: Error| error.with_partition(&name);
+        let sequence = self.files.manifest().append(&[record]).map_err(place)?;
+        self.manifest_position = sequence;
+        // From here on the manifest says so, whether or not its sync succeeds.
+        layer.sealed = Some((file_len, crc));
+        layer.segment.raise_synced_len(layer.data_len);
+        let (next_offset, segment) = (layer.next_offset, Arc::clone(&layer.segment));
+        if let Some(slot) = Arc::make_mut(&mut self.closed).get_mut(position) {
+            *slot = layer;
+        }
+        self.publish();
+        // Views from before search from the front now: slower, and right.
+        segment.live.write().clear();
+        self.files.cache.set_dirty(segment.number, false);
+        self.files.manifest().sync_to(sequence).map_err(place)?;
+        self.synced = self.synced.max(self.gaps.behind(next_offset).min(self.end));
+        self.publish();
+        Ok(())
+    }
+
+    /// Footer, exact length, sync; the file's length and the footer's checksum.
+    fn finish_file(&self, layer: &Layer) -> Result<(u64, u32)> {
+        let segment = &*layer.segment;
+        if segment.repair.load(std::sync::atomic::Ordering::Acquire) {
+            segment.write(&[&segment.header(0).encode()], 0)?;
+        }
+        let (bytes, crc) = {
+            let entries = segment.live.read();
+            Footer::encode(&entries, layer.data_len, layer.next_offset, layer.max_timestamp)
+        };
+        let (file_len, crc) = match segment.write(&[&bytes], layer.data_len) {
+            Ok(()) => (layer.data_len + bytes.len() as u64, crc),
+            // Sealing must work on a full disk, and the index can be had by a scan.
+            Err(error) if error.kind() == ErrorKind::StorageFull => (layer.data_len, NO_FOOTER),
+            Err(error) => return Err(error),
+        };
+        segment.set_len(file_len)?;
+        segment.sync_with_name(&*segment.file()?)?;
+        Ok((file_len, crc))
+    }
+
+    /// Retires segments without batches, and lets go of what is durably retired.
+    pub(super) fn bury(&mut self) -> Result<()> {
+        if !self.dead.is_empty() {
+            let retire = |number: u64| Record::SegmentRetired { number };
+            let records: Vec<_> = self.dead.iter().map(|s| retire(s.number)).collect();
+            self.manifest_position = self.files.manifest().append(&records)?;
+            self.retiring.append(&mut self.dead);
+        }
+        if !self.retiring.is_empty() {
+            // A file may go only when no manifest that a power cut leaves can name it.
+            self.files.manifest().sync_to(self.manifest_position)?;
+            self.retiring.drain(..).for_each(|segment| segment.retire());
+        }
+        Ok(())
+    }
+
+    /// Leaves the partition so that the next open need not scan: everything synced, what was
+    /// rolled sealed, the active segment with a footer and a checkpoint in the manifest. It
+    /// counts once [`LogFiles::mark_closed`](super::LogFiles::mark_closed) has succeeded.
+    ///
+    /// # Errors
+    /// `StorageError` and `StorageFull`; the log can be closed again.
+    pub fn close(&mut self) -> Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        self.check_open()?;
+        self.sync()?;
+        self.seal_behind()?;
+        if self.active.as_ref().is_some_and(|active| active.is_empty()) {
+            self.retire_active();
+            self.bury()?;
+        }
+        self.checkpoint()?;
+        self.is_closed = true;
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let layer = active.layer();
+        let unchanged = active.closed_as;
+        active.expect_footer();
+        let (file_len, crc) = match unchanged {
+            Some(unchanged) => unchanged,
+            None => self.finish_file_or_fail(&layer)?,
+        };
+        if let Some(active) = &mut self.active {
+            active.closed_as = Some((file_len, crc));
+        }
+        let (number, end) = (layer.segment.number, layer.end(file_len, crc));
+        let position = self.files.manifest().append(&[Record::Checkpoint { number, end }])?;
+        self.manifest_position = position;
+        Ok(())
+    }
+
+    fn finish_file_or_fail(&mut self, layer: &Layer) -> Result<(u64, u32)> {
+        let result = self.finish_file(layer);
+        if let Err(error) = &result {
+            // An error of another kind leaves a file that can be finished later.
+            if layer.segment.has_failed() {
+                self.fail(error.clone());
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,74 @@
+//! Where the bytes of a segment come from: a map, or positioned reads of bounded pieces.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::disk::DiskFile;
+
+/// A piece that stays in the second-level cache while it is decoded.
+const PIECE: u64 = 64 << 10;
+
+/// The bytes of one segment file.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// All of them, in memory.
+    Whole(Bytes),
+    /// Read on demand; the last piece is kept.
+    Read {
+        /// The file.
+        file: Arc<dyn DiskFile>,
+        /// Where `piece` begins.
+        at: u64,
+        /// The bytes that were read last.
+        piece: Bytes,
+    },
+}
+
+impl Source {
+    pub(super) fn read(file: Arc<dyn DiskFile>) -> Self {
+        Source::Read { file, at: 0, piece: Bytes::new() }
+    }
+
+    /// The bytes `position..position + len`; `None` when the file is shorter.
+    ///
+    /// Nobody will ask for anything at or behind `limit`, so nothing behind it is read.
+    pub(super) fn slice(
+        &mut self,
+        position: u64,
+        len: usize,
+        limit: u64,
+    ) -> io::Result<Option<Bytes>> {
+        match self {
+            Source::Whole(bytes) => Ok(cut(bytes, position, len)),
+            Source::Read { file, at, piece } => {
+                let inside = position.checked_sub(*at).and_then(|skip| cut(piece, skip, len));
+                if inside.is_some() {
+                    return Ok(inside);
+                }
+                let wanted = len as u64;
+                if wanted > PIECE {
+                    return Ok(Some(fill(&**file, position, wanted)?).filter(|b| b.len() == len));
+                }
+                let room = limit.saturating_sub(position).min(PIECE).max(wanted);
+                (*at, *piece) = (position, fill(&**file, position, room)?);
+                Ok(cut(piece, 0, len))
+            }
+        }
+    }
+}
+
+fn cut(bytes: &Bytes, position: u64, len: usize) -> Option<Bytes> {
+    let start = usize::try_from(position).ok()?;
+    let end = start.checked_add(len)?;
+    (end <= bytes.len()).then(|| bytes.slice(start..end))
+}
+
+fn fill(file: &dyn DiskFile, position: u64, len: u64) -> io::Result<Bytes> {
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut buffer = vec![0; len];
+    let read = file.read_at(&mut buffer, position)?;
+    buffer.truncate(read);
+    Ok(Bytes::from(buffer))
+}

@@ -1,0 +1,8 @@
+//! Tests of the floor as a whole: one partition on a disk in memory.
+
+mod bed;
+mod crash;
+mod damage;
+mod model;
+mod reading;
+mod writing;

@@ -1,0 +1,310 @@
+//! Opening a log: lock, manifest, stage, catalogue, topics. In this order each step can trust
+//! the one before it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::ids::random_u128;
+use crate::base::{Error, ErrorKind, Result, TopicConfig, TopicId, TopicPartition};
+use crate::coord::{Catalogue, Table};
+use crate::disk::{Disk, MemoryDisk, OsDisk};
+use crate::log::{FilesOptions, LogFiles, OpenReport, PartitionKey, Record, lock_dir};
+use crate::partition::{Opening, Partition, PartitionSpec, Shared};
+use crate::stage::{FoundChunk, Stage, Witness};
+
+use super::flusher::Flusher;
+use super::options::Options;
+use super::topics::{internal_config, open_topic};
+use super::{Node, OpenTopic};
+
+const CATALOGUE: &str = "__cluster_metadata";
+const CATALOGUE_KEY: PartitionKey = PartitionKey { topic_id: TopicId(1), partition: 0 };
+const MEMORY_HOME: &str = "log";
+const STAGE_PREFIX: &str = "stage-";
+
+/// The chunks that an earlier life left, by partition.
+type Chunks = HashMap<PartitionKey, Vec<FoundChunk>>;
+
+impl Node {
+    /// Opens or creates the log that `options` name.
+    pub fn open(options: Options) -> Result<Arc<Node>> {
+        options.check()?;
+        let dir = options.home.clone().unwrap_or_else(|| PathBuf::from(MEMORY_HOME));
+        let disk = disk_of(&options);
+        let lock = lock_dir(&*disk, &dir)?;
+        let mut report = OpenReport::default();
+        let mut files_options = FilesOptions::new(random_u128());
+        files_options.maps = options.maps;
+        files_options.witness = witness_of(&*disk, &dir)?;
+        let files = LogFiles::open(disk, &dir, lock, files_options, &mut report)?;
+        let opened = Self::open_files(options, &files, report);
+        if opened.is_err() {
+            // Nothing was changed: what a clean close promised must still be asked for by the
+            // next open.
+            drop(files.restore_clean_close());
+            files.unlock();
+        }
+        opened
+    }
+
+    fn open_files(
+        options: Options,
+        files: &Arc<LogFiles>,
+        mut report: OpenReport,
+    ) -> Result<Arc<Node>> {
+        let (stage, chunks) = open_stage(&options, files, &mut report)?;
+        let clock = Arc::clone(&options.clock);
+        let shared = Shared::new(Arc::clone(files), stage, clock, options.flush_interval);
+        let shared = Arc::new(shared);
+        let opened = Self::open_shared(options, &shared, chunks, report);
+        if opened.is_err() {
+            // Partitions that are open already stand in its lists.
+            shared.clear();
+            shared.stage().unmap();
+        }
+        opened
+    }
+
+    fn open_shared(
+        options: Options,
+        shared: &Arc<Shared>,
+        mut chunks: Chunks,
+        mut report: OpenReport,
+    ) -> Result<Arc<Node>> {
+        let files = &**shared.files();
+        let (clean, power_lost) = (files.boot_state().is_clean(), files.may_have_lost_power());
+        let mut opening = Opening::new(&mut report, clean, power_lost);
+        let catalogue = open_catalogue(&options, shared, &mut opening, &mut chunks)?;
+        check_known(files, &catalogue)?;
+        if !clean {
+            // What is found after a kill may be in the page cache only. Topics must not be less
+            // durable than what the manifest comes to say of them.
+            shared.flush_once()?;
+        }
+        let topics = open_topics(&options, shared, &catalogue, &mut opening, &mut chunks)?;
+        let mut records = std::mem::take(&mut opening.records);
+        if power_lost {
+            records.push(files.recovered());
+        }
+        if !records.is_empty() {
+            let position = files.manifest().append(&records)?;
+            files.manifest().sync_to(position)?;
+        }
+        let unwanted = std::mem::take(&mut opening.unwanted);
+        drop_strays(shared, &catalogue, chunks, unwanted, &mut report)?;
+        if options.home.is_some() {
+            empty_copied_stage(&options, shared)?;
+        }
+        finish_deletions(files, &catalogue)?;
+        shared.note_manifest();
+        let background = options.background && options.home.is_some();
+        let flusher = background.then(|| Flusher::start(Arc::clone(shared)));
+        Ok(Arc::new(Node {
+            options,
+            shared: Arc::clone(shared),
+            catalogue,
+            topics: RwLock::new(topics),
+            creating: Mutex::new(()),
+            closing: Mutex::new(()),
+            report,
+            flusher: Mutex::new(flusher.transpose()?),
+            closed: AtomicBool::new(false),
+        }))
+    }
+}
+
+fn disk_of(options: &Options) -> Arc<dyn Disk> {
+    match (&options.disk, &options.home) {
+        (Some(disk), _) => Arc::clone(disk),
+        (None, Some(_)) => Arc::new(OsDisk::new()),
+        (None, None) => Arc::new(MemoryDisk::new()),
+    }
+}
+
+fn stage_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{STAGE_PREFIX}{number:08}"))
+}
+
+/// What the newest stage file remembers of the manifest.
+fn witness_of(disk: &dyn Disk, dir: &Path) -> Result<crate::log::Witness> {
+    let entries = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let stages = entries.iter().filter(|entry| entry.name.starts_with(STAGE_PREFIX));
+    let Some(newest) = stages.map(|entry| entry.name.as_str()).max() else {
+        return Ok(crate::log::Witness::NONE);
+    };
+    let found = Stage::peek_witness(disk, &dir.join(newest))?;
+    let Witness { generation, len } = found.unwrap_or_default();
+    Ok(crate::log::Witness { generation, len })
+}
+
+/// The stage that the manifest names, or a new one.
+fn open_stage(
+    options: &Options,
+    files: &LogFiles,
+    report: &mut OpenReport,
+) -> Result<(Stage, Chunks)> {
+    let incarnation = files.incarnation();
+    let (disk, dir) = (&**files.disk(), files.path());
+    if options.home.is_none() {
+        return Ok((Stage::heap(options.stage_bytes, incarnation), Chunks::new()));
+    }
+    let Some(known) = files.boot_state().stage() else {
+        renew_stage(options, files, 1)?;
+        let path = stage_path(dir, 1);
+        let fresh = Stage::open(disk, &path, files.log_id(), incarnation)?.stage;
+        return Ok((fresh, Chunks::new()));
+    };
+    let mut path = stage_path(dir, known.number);
+    let mut opened = Stage::open(disk, &path, files.log_id(), incarnation)?;
+    report.torn_chunks = opened.torn_chunks as u64;
+    if opened.chunks.is_empty() && known.bytes != options.stage_bytes as u64 {
+        drop(opened);
+        renew_stage(options, files, known.number + 1)?;
+        path = stage_path(dir, known.number + 1);
+        opened = Stage::open(disk, &path, files.log_id(), incarnation)?;
+    }
+    Ok((opened.stage, by_partition(opened.chunks)))
+}
+
+/// Makes the stage file of this number, durably, the one that the manifest names.
+fn renew_stage(options: &Options, files: &LogFiles, number: u64) -> Result<()> {
+    let (disk, dir) = (&**files.disk(), files.path());
+    let path = stage_path(dir, number);
+    if disk.entry(&path).map_err(|e| Error::io("look at", &path, e))?.is_some() {
+        // A creation that the manifest never came to name.
+        disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+    }
+    Stage::create(disk, &path, options.stage_bytes, files.log_id())?;
+    disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
+    let record = Record::Stage { number, bytes: options.stage_bytes as u64 };
+    let position = files.manifest().append(&[record])?;
+    files.manifest().sync_to(position)?;
+    remove_other_stages(disk, dir, &path)
+}
+
+/// Where shared maps do not work the stage is a copy of its file, to which nothing is ever
+/// written: what stands in it goes to segments at once, and the file is replaced.
+fn empty_copied_stage(options: &Options, shared: &Shared) -> Result<()> {
+    let known = shared.files().boot_state().stage();
+    let Some(known) = known.filter(|_| !shared.stage().is_shared()) else { return Ok(()) };
+    shared.evacuate()?;
+    renew_stage(options, shared.files(), known.number + 1)
+}
+
+fn remove_other_stages(disk: &dyn Disk, dir: &Path, keep: &Path) -> Result<()> {
+    let entries = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    for entry in entries.iter().filter(|entry| entry.name.starts_with(STAGE_PREFIX)) {
+        let path = dir.join(&entry.name);
+        if path != keep {
+            disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn by_partition(found: Vec<FoundChunk>) -> Chunks {
+    let mut chunks = Chunks::new();
+    for chunk in found {
+        let (topic_id, partition) = (chunk.identity.topic_id, chunk.identity.partition);
+        chunks.entry(PartitionKey { topic_id, partition }).or_default().push(chunk);
+    }
+    chunks
+}
+
+fn open_catalogue(
+    options: &Options,
+    shared: &Arc<Shared>,
+    opening: &mut Opening<'_>,
+    chunks: &mut Chunks,
+) -> Result<Table<Catalogue>> {
+    let spec = PartitionSpec {
+        key: CATALOGUE_KEY,
+        tp: TopicPartition::new(CATALOGUE, 0),
+        config: internal_config(options.level()),
+        internal: true,
+    };
+    let found = chunks.remove(&CATALOGUE_KEY).unwrap_or_default();
+    let partition = Partition::open(shared, spec, found, opening)?;
+    Table::boot(partition, Arc::clone(shared.clock()))
+}
+
+/// The manifest may name only partitions that the catalogue knows, or knows as deleted.
+fn check_known(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
+    let mut known: HashMap<TopicId, u32> = HashMap::from([(CATALOGUE_KEY.topic_id, 1)]);
+    catalogue.view(|catalogue| {
+        known.extend(catalogue.topics().map(|topic| (topic.id, topic.partitions)));
+        known.extend(catalogue.deleted().map(|id| (id, u32::MAX)));
+    });
+    let unknown = |key: &PartitionKey| known.get(&key.topic_id).is_none_or(|&n| key.partition >= n);
+    let mut named = files.boot_state().partitions().map(|(key, _)| key);
+    match named.find(|key| unknown(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let id = key.topic_id;
+            let message = format!(
+                "the manifest names partition {} of topic {id}, the catalogue does not know it",
+                key.partition
+            );
+            Err(Error::corrupt(files.path(), message))
+        }
+    }
+}
+
+fn open_topics(
+    options: &Options,
+    shared: &Arc<Shared>,
+    catalogue: &Table<Catalogue>,
+    opening: &mut Opening<'_>,
+    chunks: &mut Chunks,
+) -> Result<HashMap<Arc<str>, OpenTopic>> {
+    let entries: Vec<_> = catalogue.view(|catalogue| catalogue.topics().cloned().collect());
+    let mut topics = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let config = TopicConfig::parse(&entry.configs, options.level())?;
+        let mut found = |key| chunks.remove(&key).unwrap_or_default();
+        let open = open_topic(shared, &entry, config, opening, &mut found)?;
+        topics.insert(Arc::clone(&open.route.name), open);
+    }
+    Ok(topics)
+}
+
+/// Wipes the chunks that no partition took, and those of topics that do not exist (those of a
+/// deleted one are expected). None of them may be found again behind records of this life.
+fn drop_strays(
+    shared: &Shared,
+    catalogue: &Table<Catalogue>,
+    chunks: Chunks,
+    unwanted: Vec<(FoundChunk, bool)>,
+    report: &mut OpenReport,
+) -> Result<()> {
+    let deleted: BTreeSet<TopicId> = catalogue.view(|catalogue| catalogue.deleted().collect());
+    let any = !chunks.is_empty() || unwanted.iter().any(|(_, dangerous)| *dangerous);
+    for (chunk, _) in unwanted {
+        shared.stage().pool.give(chunk.wipe());
+    }
+    for (key, found) in chunks {
+        for chunk in found {
+            report.rejected_chunks += u64::from(!deleted.contains(&key.topic_id));
+            shared.stage().pool.give(chunk.wipe());
+        }
+    }
+    if any { shared.stage().sync() } else { Ok(()) }
+}
+
+/// Ends the deletions that a crash interrupted.
+fn finish_deletions(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
+    let deleted: Vec<TopicId> = catalogue.view(|catalogue| catalogue.deleted().collect());
+    for id in deleted {
+        files.retire_topic(id)?;
+        match catalogue.submit(|catalogue| catalogue.forget(id)) {
+            // It is tried again by the next open.
+            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::DeliveryTimeout) => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}

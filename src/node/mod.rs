@@ -1,0 +1,168 @@
+//! Floor 5: one embedded log: its partitions, its tables, its background thread.
+
+mod boot;
+mod flusher;
+mod options;
+mod topics;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::backend::{Backend, TopicRoute};
+use crate::base::wait::Deadline;
+use crate::base::{Clock, Error, Result};
+use crate::coord::{Catalogue, Table};
+use crate::log::{OpenReport, PartitionEnd};
+use crate::partition::{Partition, Shared};
+
+use flusher::Flusher;
+
+pub use options::Options;
+pub use topics::TopicInfo;
+
+/// A topic that is open: what clients see of it, and its partitions.
+#[derive(Debug)]
+struct OpenTopic {
+    route: Arc<TopicRoute>,
+    partitions: Vec<Arc<Partition>>,
+}
+
+/// One open log.
+pub struct Node {
+    options: Options,
+    shared: Arc<Shared>,
+    catalogue: Table<Catalogue>,
+    topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
+    /// Held while a topic is created and opened.
+    creating: Mutex<()>,
+    /// Held while the log is closed: a second close returns when that is done.
+    closing: Mutex<()>,
+    report: OpenReport,
+    flusher: Mutex<Option<Flusher>>,
+    closed: AtomicBool,
+}
+
+impl Node {
+    /// What recovery did when the log was opened.
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// What went wrong in the background and stopped nobody; each is told once.
+    pub fn take_warnings(&self) -> Vec<Error> {
+        self.shared.files().take_warnings()
+    }
+
+    /// Does what is due and returns how long until there is more.
+    pub fn tick(&self) -> Option<Duration> {
+        self.shared.run_due()
+    }
+
+    /// Closes the log for all handles; later calls answer `Closed`.
+    ///
+    /// Order of effects: no more appends, one last round, segments, the record that says so.
+    /// What does not fit on the disk stays in the stage, synced, and is adopted by the next open.
+    pub fn close(&self) -> Result<()> {
+        self.close_within(self.options.close_timeout)
+    }
+
+    /// As `close`, trying for `timeout`; at least once.
+    fn close_within(&self, timeout: Duration) -> Result<()> {
+        let _until_it_is_closed = self.closing.lock();
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // Whoever creates a topic and waits for the disk gives up, and is waited for.
+        self.catalogue.partition().close();
+        let _no_topic_is_created = self.creating.lock();
+        let partitions = self.all_partitions();
+        partitions.iter().for_each(|partition| partition.close());
+        if let Some(flusher) = self.flusher.lock().take() {
+            flusher.stop();
+        }
+        let outcome = self.close_files(&partitions, timeout);
+        self.shared.clear();
+        partitions.iter().for_each(|partition| partition.drop_chunks());
+        self.shared.stage().unmap();
+        self.shared.files().unlock();
+        outcome
+    }
+
+    fn close_files(&self, partitions: &[Arc<Partition>], timeout: Duration) -> Result<()> {
+        let deadline = Deadline::after(self.clock(), timeout);
+        self.shared.flush(true, deadline)?;
+        let mut ends = Vec::new();
+        let mut outcome = Ok(());
+        for partition in partitions {
+            match partition.close_files() {
+                Ok(end) => {
+                    ends.extend(end.map(|offset| PartitionEnd { key: partition.key(), offset }))
+                }
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome?;
+        self.shared.files().mark_closed(ends)?;
+        self.shared.note_manifest();
+        Ok(())
+    }
+
+    fn all_partitions(&self) -> Vec<Arc<Partition>> {
+        let topics = self.topics.read();
+        let open = topics.values().flat_map(|topic| topic.partitions.iter().cloned());
+        let internal = std::iter::once(Arc::clone(self.catalogue.partition()));
+        open.chain(internal).collect()
+    }
+}
+
+impl Backend for Node {
+    fn resolve(&self, topic: &str) -> Result<Arc<TopicRoute>> {
+        self.check_open()?;
+        let topics = self.topics.read();
+        let open = topics.get(topic).ok_or_else(|| Error::unknown_topic(topic))?;
+        Ok(Arc::clone(&open.route))
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &**self.shared.clock()
+    }
+
+    fn flush(&self, deadline: Deadline) -> Result<()> {
+        self.check_open()?;
+        self.shared.flush(false, deadline)
+    }
+
+    fn run_due(&self) -> Option<Duration> {
+        if self.flusher.lock().is_some() {
+            return None;
+        }
+        self.tick()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Nobody is left to be told of a failure, and what was acknowledged is durable at its
+        // level: one attempt, for a drop must not wait for a disk that fails.
+        drop(self.close_within(Duration::ZERO));
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("home", &self.options.home)
+            .field("topics", &self.topics.read().len())
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The write path: measure, place, publish, wake.
+
+use std::task::Waker;
+
+use crate::backend::{Append, Appended};
+use crate::base::wait::Deadline;
+use crate::base::{Durability, Error, ErrorKind, Result};
+use crate::stage::{ChunkWish, MAX_CHUNK};
+
+use super::Partition;
+use super::appender::{Appender, Place};
+use super::call::Call;
+use super::waiters::Woken;
+
+/// A call larger than this is written through to the segment.
+const WRITE_THROUGH: usize = MAX_CHUNK / 4;
+
+/// What an attempt under the append lock came to.
+enum Attempt {
+    Done { base_offset: u64, woken: Woken, sleeper: Option<Waker>, ask: bool },
+    NeedChunk(usize),
+    NeedCeiling,
+    Busy,
+}
+
+impl Partition {
+    /// Appends all records of the call or none. In steady state: no system call, no allocation,
+    /// and no wake unless somebody waits.
+    ///
+    /// Order of effects: the bytes and the claim that a kill leaves behind (`place`), the mark
+    /// that readers look at (`set_end`), the wake. A failure before `place` changes nothing; a
+    /// kill after it leaves a record that nobody was told of, which recovery keeps.
+    pub fn append(&self, request: Append<'_>) -> Result<Appended> {
+        let call = Call::measure(request.records).map_err(|e| self.error(e))?;
+        self.check_size(&call)?;
+        let now = if call.needs_now { self.shared.clock.unix_ms() } else { 0 };
+        if call.bytes > WRITE_THROUGH {
+            return self.append_through(&call, now, request.max_block);
+        }
+        let mut deadline = None;
+        loop {
+            let attempt = self.attempt(&call, now)?;
+            let until = || {
+                let clock = &*self.shared.clock;
+                *deadline.get_or_insert_with(|| Deadline::after(clock, request.max_block))
+            };
+            match attempt {
+                Attempt::Done { base_offset, woken, sleeper, ask } => {
+                    woken.wake();
+                    self.after_append(sleeper, ask);
+                    return Ok(Appended { base_offset, timestamp_ms: now });
+                }
+                Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
+                    // A small stage, or a batch for nearly every record.
+                    return self.append_through(&call, now, request.max_block);
+                }
+                Attempt::NeedChunk(payload) => self.refill(payload, { until }())?,
+                Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
+                Attempt::Busy => self.wait_idle({ until }())?,
+            }
+        }
+    }
+
+    #[inline]
+    fn attempt(&self, call: &Call<'_>, now: i64) -> Result<Attempt> {
+        let mut appender = self.append.lock();
+        self.check_takes(&appender)?;
+        if appender.busy {
+            return Ok(Attempt::Busy);
+        }
+        let base_offset = appender.next_offset;
+        if base_offset + call.count() as u64 > appender.ceiling {
+            return Ok(Attempt::NeedCeiling);
+        }
+        let place = appender.place(call, now, &mut |batch| self.staged.write().push(batch));
+        if let Place::NeedChunk(payload) = place {
+            return Ok(Attempt::NeedChunk(payload));
+        }
+        let end = appender.next_offset;
+        self.marks.set_end(end);
+        let woken = appender.waiters.take_passed(end);
+        let sleeper = self.list(&mut appender);
+        let ask = appender.unsettled >= MAX_CHUNK && !std::mem::replace(&mut appender.asked, true);
+        Ok(Attempt::Done { base_offset, woken, sleeper, ask })
+    }
+
+    /// Enters the partition in the list of those with unsynced records, under the append lock:
+    /// whoever appends next relies on its being there. Returns who is to be woken for that.
+    #[inline]
+    pub(super) fn list(&self, appender: &mut Appender) -> Option<Waker> {
+        if appender.listed || !self.wants_rounds() {
+            return None;
+        }
+        let this = self.this.upgrade()?;
+        appender.listed = true;
+        self.shared.rounds.list(this, &*self.shared.clock)
+    }
+
+    pub(super) fn after_append(&self, sleeper: Option<Waker>, ask: bool) {
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+        if ask && let Some(this) = self.this.upgrade() {
+            self.shared.rounds.ask(this);
+        }
+    }
+
+    /// Whether a round ever has work here.
+    pub(super) fn wants_rounds(&self) -> bool {
+        self.config.durability != Durability::Memory
+    }
+
+    pub(super) fn check_takes(&self, appender: &Appender) -> Result<()> {
+        if appender.closed {
+            return Err(self.closed());
+        }
+        match &appender.refusing {
+            Some(cause) => Err(self.error(cause.clone())),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn check_size(&self, call: &Call<'_>) -> Result<()> {
+        let limit = self.config.max_message_bytes as usize;
+        if call.bytes > limit {
+            return Err(self.too_large(ErrorKind::MessageTooLarge, call, "max.message.bytes"));
+        }
+        if call.bytes > self.config.segment_bytes as usize {
+            return Err(self.too_large(ErrorKind::RecordListTooLarge, call, "segment.bytes"));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn too_large(&self, kind: ErrorKind, call: &Call<'_>, key: &str) -> Error {
+        let limit = match kind {
+            ErrorKind::MessageTooLarge => self.config.max_message_bytes,
+            _ => self.config.segment_bytes,
+        };
+        let bytes = call.bytes;
+        let message =
+            format!("{} records of {bytes} encoded bytes: {key} is {limit}", call.count());
+        Error::new(kind, message).with_partition(&self.tp)
+    }
+
+    /// Gets a chunk for `payload` bytes into place, making room when the stage is full.
+    fn refill(&self, payload: usize, deadline: Deadline) -> Result<()> {
+        loop {
+            if self.try_refill(payload)? {
+                return Ok(());
+            }
+            self.make_room(deadline)?;
+        }
+    }
+
+    fn try_refill(&self, payload: usize) -> Result<bool> {
+        let mut appender = self.append.lock();
+        self.check_takes(&appender)?;
+        if appender.has_room(payload) {
+            return Ok(true);
+        }
+        let want = ChunkWish { payload, len: appender.wish(), internal: self.internal };
+        let (topic_id, partition) = (self.key.topic_id, self.key.partition);
+        let base = appender.next_offset;
+        let chunk = self.shared.stage.begin_chunk(want, topic_id, partition, base, Vec::new());
+        let Some(chunk) = chunk else { return Ok(false) };
+        let first = !std::mem::replace(&mut appender.held, true);
+        appender.install(chunk);
+        drop(appender);
+        if first && let Some(this) = self.this.upgrade() {
+            self.shared.room.holds_chunks(this);
+        }
+        Ok(true)
+    }
+}

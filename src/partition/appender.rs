@@ -1,0 +1,266 @@
+//! What stands behind the append lock: the chunk being filled, and the ones before it.
+
+use std::collections::VecDeque;
+
+use crate::base::Error;
+use crate::batch::BatchHeader;
+use crate::disk::BlockReader;
+use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK};
+
+use super::call::{Call, time_fits};
+use super::staged::StagedBatch;
+use super::waiters::Waiters;
+
+/// A batch grows to about this many payload bytes before the next one begins.
+pub const BATCH_TARGET: usize = 16 << 10;
+
+/// The state that an append changes.
+#[derive(Debug, Default)]
+pub struct Appender {
+    /// The next offset to be given.
+    pub next_offset: u64,
+    /// The log's incarnation.
+    pub epoch: u32,
+    /// A batch of several calls grows to about this many payload bytes.
+    pub batch_target: usize,
+    current: Option<Chunk>,
+    full: VecDeque<Chunk>,
+    /// How long the next chunk should be: it doubles as long as chunks fill up.
+    wish: usize,
+    /// Whether the partition stands in the list of partitions with unsynced records.
+    pub listed: bool,
+    /// Whether the partition stands in the list of those that hold chunks.
+    pub held: bool,
+    /// Whether a settle has been asked for.
+    pub asked: bool,
+    /// Payload bytes that no round has looked at.
+    pub unsynced: usize,
+    /// Payload bytes that no settle has looked at.
+    pub unsettled: usize,
+    /// A large call is being written; others wait outside.
+    pub busy: bool,
+    /// No offset at or above is given before the manifest allows it.
+    pub ceiling: u64,
+    /// Offsets given since the ceiling was last raised.
+    pub ceiling_base: u64,
+    /// Why nothing more is taken.
+    pub refusing: Option<Error>,
+    /// The log or the topic is gone.
+    pub closed: bool,
+    /// Who waits for the end to move.
+    pub waiters: Waiters,
+}
+
+/// A closed batch that a settle or a round works on.
+#[derive(Debug)]
+pub struct Work {
+    /// Its header; the checksum is missing unless `spot.sealed`.
+    pub spot: BatchSpot,
+    /// Its chunk's memory.
+    pub reader: BlockReader,
+    /// Its chunk.
+    pub generation: (u32, u64),
+    /// Its place in the chunk's table.
+    pub index: usize,
+}
+
+/// What became of an attempt to place a call.
+#[derive(Debug)]
+pub enum Place {
+    /// It stands in the stage.
+    Done,
+    /// The chunk is full or there is none: one with this much room for payload is needed.
+    NeedChunk(usize),
+}
+
+impl Appender {
+    /// An appender that goes on behind adopted chunks.
+    pub fn new(next_offset: u64, epoch: u32, adopted: VecDeque<Chunk>) -> Self {
+        let (wish, batch_target) = (MIN_CHUNK, BATCH_TARGET);
+        Self { next_offset, epoch, batch_target, full: adopted, wish, ..Self::default() }
+    }
+
+    /// The length that a new chunk should have.
+    pub fn wish(&self) -> usize {
+        self.wish
+    }
+
+    /// Whether records of this partition stand in chunks.
+    pub fn has_chunks(&self) -> bool {
+        self.current.is_some() || !self.full.is_empty()
+    }
+
+    /// Bytes of the stage that this partition holds.
+    pub fn chunk_bytes(&self) -> usize {
+        self.full.iter().chain(&self.current).map(Chunk::size).sum()
+    }
+
+    /// Everything from this offset to `end` stands in chunks; `end` when what is before it does
+    /// not. A large call that was written through leaves a hole between two chunks.
+    pub fn staged_from(&self, end: u64) -> u64 {
+        let mut from = end;
+        for chunk in self.full.iter().chain(&self.current).rev() {
+            let Some(first) = chunk.batches().first().map(|spot| spot.header.base_offset) else {
+                continue;
+            };
+            if first < end && chunk.next_offset() < from {
+                break;
+            }
+            from = from.min(first);
+        }
+        from
+    }
+
+    /// Goes on behind records that were written to a segment and stand in no chunk. A chunk's
+    /// offsets are dense, so no chunk goes on over them.
+    pub fn pass_through(&mut self, next_offset: u64) {
+        self.retire_current();
+        self.next_offset = next_offset;
+    }
+
+    /// Whether the current chunk has room for `payload` bytes in a batch of their own.
+    pub fn has_room(&self, payload: usize) -> bool {
+        self.current.as_ref().is_some_and(|chunk| chunk.fits(payload, 1))
+    }
+
+    /// Takes a new chunk into use; the old one is closed.
+    pub fn install(&mut self, chunk: Chunk) {
+        self.retire_current();
+        self.current = Some(chunk);
+        self.wish = (self.wish * 2).min(MAX_CHUNK);
+    }
+
+    fn retire_current(&mut self) {
+        if let Some(mut old) = self.current.take() {
+            old.close();
+            self.full.push_back(old);
+        }
+    }
+
+    /// Encodes the whole call into the current chunk, or nothing of it.
+    #[inline]
+    pub fn place(
+        &mut self,
+        call: &Call<'_>,
+        now: i64,
+        opened: &mut impl FnMut(StagedBatch),
+    ) -> Place {
+        let batches = call.batches(now);
+        let Some(chunk) = self.current.as_mut() else {
+            return Place::NeedChunk(need(call, batches));
+        };
+        if !chunk.fits(call.bytes, batches) {
+            return Place::NeedChunk(need(call, batches));
+        }
+        let full = chunk.open_len() + call.bytes > self.batch_target;
+        let joins = batches == 1
+            && !full
+            && chunk.open_batch().is_some_and(|b| call.fits_times(b.header.base_timestamp, now));
+        if !joins {
+            chunk.close();
+        }
+        for (record, sized) in call.iter() {
+            let time = record.timestamp_ms.unwrap_or(now);
+            let fits = chunk.open_batch().is_some_and(|b| time_fits(b.header.base_timestamp, time));
+            if !fits {
+                chunk.close();
+                chunk.open(fresh_header(self.next_offset, time, self.epoch));
+                opened(staged(chunk));
+            }
+            chunk.push(record, sized.hash, sized.len, time);
+            self.next_offset += 1;
+        }
+        chunk.commit();
+        self.unsynced += call.bytes;
+        self.unsettled += call.bytes;
+        Place::Done
+    }
+
+    /// Closes the open batch and lists the closed batches at or above `from` that `wanted`
+    /// chooses, up to `most` payload bytes.
+    pub fn closed_batches(
+        &mut self,
+        from: u64,
+        most: usize,
+        wanted: impl Fn(&BatchSpot) -> bool,
+    ) -> Vec<Work> {
+        if let Some(chunk) = self.current.as_mut() {
+            chunk.close();
+        }
+        let mut work = Vec::new();
+        let mut bytes = 0;
+        for chunk in self.full.iter().chain(self.current.as_ref()) {
+            if chunk.next_offset() <= from {
+                continue;
+            }
+            for (index, spot) in chunk.batches().iter().enumerate() {
+                if bytes >= most {
+                    return work;
+                }
+                if spot.header.base_offset >= from && wanted(spot) {
+                    bytes += spot.len();
+                    let (reader, generation) = (chunk.reader(), generation(chunk));
+                    work.push(Work { spot: *spot, reader, generation, index });
+                }
+            }
+        }
+        work
+    }
+
+    /// Notes the checksum of a batch.
+    pub fn seal(&mut self, work: &Work, payload_crc: u32) {
+        let mut chunks = self.full.iter_mut().chain(self.current.as_mut());
+        if let Some(chunk) = chunks.find(|chunk| generation(chunk) == work.generation) {
+            chunk.seal(work.index, payload_crc);
+        }
+    }
+
+    /// Takes the chunks whose records all stand below `offset`.
+    pub fn take_settled(&mut self, offset: u64) -> Vec<Chunk> {
+        let mut taken = Vec::new();
+        while self.full.front().is_some_and(|chunk| chunk.next_offset() <= offset) {
+            taken.extend(self.full.pop_front());
+        }
+        let idle = |chunk: &Chunk| !chunk.is_open() && chunk.next_offset() <= offset;
+        if self.full.is_empty() && self.current.as_ref().is_some_and(idle) {
+            taken.extend(self.current.take());
+            // Its rate did not fill it before it had to go.
+            self.wish = (self.wish / 2).max(MIN_CHUNK);
+        }
+        taken
+    }
+
+    /// Takes every chunk, whatever it holds.
+    pub fn take_chunks(&mut self) -> Vec<Chunk> {
+        self.full.drain(..).chain(self.current.take()).collect()
+    }
+}
+
+/// Which chunk it is, for as long as the log is open.
+pub fn generation(chunk: &Chunk) -> (u32, u64) {
+    (chunk.identity().incarnation, chunk.identity().generation)
+}
+
+/// The newest batch of `chunk` as readers will look for it.
+pub fn staged(chunk: &Chunk) -> StagedBatch {
+    let spot = chunk.batches().last().copied().unwrap_or(BatchSpot {
+        header: fresh_header(chunk.identity().base_offset, 0, 0),
+        position: 0,
+        sealed: false,
+    });
+    StagedBatch {
+        header: spot.header,
+        position: spot.position,
+        generation: generation(chunk),
+        reader: chunk.reader(),
+    }
+}
+
+fn need(call: &Call<'_>, batches: usize) -> usize {
+    call.bytes + batches * crate::batch::HEADER_BYTES
+}
+
+/// The header of a batch that begins now.
+pub fn fresh_header(base_offset: u64, base_timestamp: i64, epoch: u32) -> BatchHeader {
+    BatchHeader { base_timestamp, leader_epoch: epoch, ..BatchHeader::empty(base_offset) }
+}

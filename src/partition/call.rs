@@ -1,0 +1,179 @@
+//! One append call, checked and measured before any lock is taken.
+
+use crate::base::{Error, ErrorKind, RawRecord, Result};
+use crate::batch;
+
+/// What a record needs: its encoded length, and its hash for the running check.
+#[derive(Clone, Copy, Debug)]
+pub struct Sized {
+    /// Encoded bytes, padding included.
+    pub len: usize,
+    /// Hash of key, value and headers.
+    pub hash: u64,
+}
+
+/// A measured call. One record, the usual case, allocates nothing.
+#[derive(Debug)]
+pub struct Call<'a> {
+    records: &'a [RawRecord<'a>],
+    first: Sized,
+    rest: Vec<Sized>,
+    /// Encoded bytes of all records.
+    pub bytes: usize,
+    /// Least and greatest timestamp of the records that have one of their own.
+    times: Option<(i64, i64)>,
+    /// Whether some record takes the clock's time.
+    pub needs_now: bool,
+}
+
+impl<'a> Call<'a> {
+    /// Checks every record and measures it; the error names the records that are refused.
+    #[inline]
+    pub fn measure(records: &'a [RawRecord<'a>]) -> Result<Self> {
+        let Some((head, tail)) = records.split_first() else {
+            return Err(Error::new(ErrorKind::InvalidRequest, "there is no record to append"));
+        };
+        let first = size(head).map_err(|error| refuse(records, error))?;
+        let mut call = Self {
+            records,
+            first,
+            rest: Vec::new(),
+            bytes: first.len,
+            times: None,
+            needs_now: false,
+        };
+        call.note_time(head.timestamp_ms);
+        if !tail.is_empty() {
+            call.measure_rest(tail)?;
+        }
+        Ok(call)
+    }
+
+    fn measure_rest(&mut self, tail: &[RawRecord<'_>]) -> Result<()> {
+        self.rest.reserve_exact(tail.len());
+        for record in tail {
+            let sized = size(record).map_err(|error| refuse(self.records, error))?;
+            self.bytes += sized.len;
+            self.note_time(record.timestamp_ms);
+            self.rest.push(sized);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn note_time(&mut self, timestamp_ms: Option<i64>) {
+        let Some(time) = timestamp_ms else {
+            self.needs_now = true;
+            return;
+        };
+        let (least, most) = self.times.unwrap_or((time, time));
+        self.times = Some((least.min(time), most.max(time)));
+    }
+
+    /// The records.
+    pub fn records(&self) -> &'a [RawRecord<'a>] {
+        self.records
+    }
+
+    /// How many records.
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The records with their sizes.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Sized)> + '_ {
+        self.records.iter().zip(std::iter::once(self.first).chain(self.rest.iter().copied()))
+    }
+
+    /// The timestamp of the first record, `now` if it has none.
+    #[inline]
+    pub fn first_time(&self, now: i64) -> i64 {
+        self.records.first().and_then(|record| record.timestamp_ms).unwrap_or(now)
+    }
+
+    /// Whether all timestamps can be told as differences to `base`.
+    #[inline]
+    pub fn fits_times(&self, base: i64, now: i64) -> bool {
+        let now_fits = !self.needs_now || time_fits(base, now);
+        let own_fit = self.times.is_none_or(|(a, b)| time_fits(base, a) && time_fits(base, b));
+        now_fits && own_fit
+    }
+
+    /// How many batches the call needs: one, unless its timestamps are weeks apart.
+    pub fn batches(&self, now: i64) -> usize {
+        if self.fits_times(self.first_time(now), now) {
+            return 1;
+        }
+        let (mut batches, mut base) = (1, self.first_time(now));
+        for record in self.records {
+            let time = record.timestamp_ms.unwrap_or(now);
+            if !time_fits(base, time) {
+                batches += 1;
+                base = time;
+            }
+        }
+        batches
+    }
+}
+
+/// Whether `time` can be told as a 32-bit difference to `base` (about 24 days either way).
+#[inline]
+pub fn time_fits(base: i64, time: i64) -> bool {
+    batch::timestamp_delta(base, time).is_some()
+}
+
+#[inline]
+fn size(record: &RawRecord<'_>) -> Result<Sized> {
+    let len = batch::encoded_len(record)?;
+    if record.timestamp_ms.is_some_and(|time| time < 0) {
+        return Err(negative_time(record.timestamp_ms.unwrap_or(0)));
+    }
+    Ok(Sized { len, hash: batch::record_hash(record) })
+}
+
+#[cold]
+fn negative_time(time: i64) -> Error {
+    let message = format!("timestamp {time} ms: the least is 0");
+    Error::new(ErrorKind::InvalidTimestamp, message)
+}
+
+/// Names every record of the call that is refused, not only the first.
+#[cold]
+fn refuse(records: &[RawRecord<'_>], error: Error) -> Error {
+    let refused = (0..records.len()).filter(|&i| size(&records[i]).is_err()).collect();
+    error.with_records(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(timestamp_ms: Option<i64>) -> RawRecord<'static> {
+        RawRecord { value: Some(b"v"), timestamp_ms, ..RawRecord::default() }
+    }
+
+    #[test]
+    fn timestamps_60_years_apart_take_a_batch_each() {
+        let years = 60 * 365 * 86_400_000;
+        let records = [at(Some(0)), at(Some(years)), at(Some(years + 1)), at(Some(0))];
+        let call = Call::measure(&records).unwrap();
+        assert_eq!(call.batches(5), 3);
+        assert!(!call.fits_times(0, 5));
+        assert_eq!(Call::measure(&records[1..3]).unwrap().batches(5), 1);
+    }
+
+    #[test]
+    fn a06_the_error_names_every_refused_record() {
+        let long = vec![0; 1 << 24];
+        let bad = RawRecord { key: Some(&long), ..RawRecord::default() };
+        let records = [at(None), bad, at(None), at(Some(-1))];
+        let error = Call::measure(&records).unwrap_err();
+        assert_eq!(error.record_indexes(), [1, 3]);
+    }
+
+    #[test]
+    fn an_empty_call_is_an_error() {
+        assert_eq!(Call::measure(&[]).unwrap_err().kind(), ErrorKind::InvalidRequest);
+    }
+}

@@ -1,0 +1,142 @@
+//! Background work: what a tick does, on whatever thread.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::base::wait::Deadline;
+use crate::base::{Error, ErrorKind, Result};
+
+use super::{Partition, Shared};
+
+/// How long a failed pass leaves the disk alone.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Does what is due now: settles where there is much, syncs what has waited long enough,
+    /// keeps half of the stage free. Returns how long until something is due; `None` when
+    /// nothing is planned. Failures are kept: they show in the calls that they hold up.
+    pub fn run_due(&self) -> Option<Duration> {
+        let mut healthy = self.settle_asked();
+        let pool = &self.stage.pool;
+        if pool.free_bytes() < pool.total_bytes() / 2 {
+            healthy &= self.settle_coldest(pool.total_bytes() / 2).is_ok();
+        }
+        let due = self.sync_if_due(&mut healthy);
+        if healthy { due } else { Some(BACKOFF) }
+    }
+
+    fn sync_if_due(&self, healthy: &mut bool) -> Option<Duration> {
+        let interval = self.flush_interval();
+        let since = self.rounds.dirty_since()?;
+        let age = self.clock.monotonic().saturating_sub(since);
+        if age < interval {
+            return Some(interval - age);
+        }
+        if let Some(_lead) = self.rounds.try_lead() {
+            *healthy &= self.run_round(true).is_ok();
+        }
+        self.rounds.dirty_since().map(|_| interval)
+    }
+
+    /// Settles and seals where that was asked for. What fails is tried again by a later pass.
+    fn settle_asked(&self) -> bool {
+        let mut healthy = true;
+        for partition in self.rounds.take_asked() {
+            // It counts as asked for until it is done: settling does not ask again.
+            let done = partition.settle().and_then(|()| partition.seal_behind());
+            if done.is_ok() {
+                partition.append.lock().asked = false;
+            } else {
+                healthy = false;
+                self.rounds.ask_later(partition);
+            }
+        }
+        healthy
+    }
+
+    /// Lets `waker` be called when there is much to settle and, if it sleeps `deep`, when there is
+    /// anything to sync; false when that is so already.
+    pub fn sleep(&self, waker: &Waker, deep: bool) -> bool {
+        self.rounds.sleep(waker, deep)
+    }
+
+    /// Returns when every listed record has reached its level; `DeliveryTimeout` at the deadline.
+    pub fn flush(&self, all: bool, deadline: Deadline) -> Result<()> {
+        loop {
+            let Some(_lead) = self.rounds.try_lead() else {
+                self.rounds.wait_turn(&*self.clock, &deadline);
+                if deadline.has_passed(&*self.clock) {
+                    return Err(late(None));
+                }
+                continue;
+            };
+            let Err(error) = self.run_round(all) else { return Ok(()) };
+            if deadline.has_passed(&*self.clock) {
+                return Err(late(Some(error)));
+            }
+            drop(_lead);
+            self.rounds.wait_retry(&*self.clock, &deadline);
+        }
+    }
+
+    /// One attempt at what `flush` does, for the open: nobody else leads yet.
+    pub fn flush_once(&self) -> Result<()> {
+        let _lead = self.rounds.try_lead();
+        self.run_round(false)
+    }
+
+    /// Forgets every partition, so that nothing keeps the log's memory alive.
+    pub fn clear(&self) {
+        self.rounds.clear();
+        self.room.clear();
+    }
+}
+
+fn late(cause: Option<Error>) -> Error {
+    let kind = ErrorKind::DeliveryTimeout;
+    let message = "not all records have reached their durability level before the deadline";
+    match cause {
+        Some(cause) => cause.because(kind, message),
+        None => Error::new(kind, message),
+    }
+}
+
+impl Partition {
+    /// Seals the segments that were rolled. Their bulk is synced first, under no lock, so that
+    /// the lock is held for a footer and not for a whole segment.
+    pub(super) fn seal_behind(&self) -> Result<()> {
+        let ticket = {
+            let mut log = self.flush.lock();
+            if !log.needs_seal() {
+                return Ok(());
+            }
+            log.begin_sync()
+        };
+        if let Some(ticket) = ticket {
+            let result = ticket.run();
+            self.finish_sync(ticket, result)?;
+        }
+        let mut log = self.flush.lock();
+        let sealed = log.seal_behind();
+        self.publish_segments(&log);
+        sealed.map_err(|e| self.error(e))?;
+        let synced = log.synced_offset().min(self.marks.settled());
+        self.marks.sync(synced);
+        self.release(synced);
+        Ok(())
+    }
+
+    /// Brings the partition into the state that the next open likes best. What cannot be
+    /// written stays in the stage. Returns the end offset if records stand in the stage.
+    pub fn close_files(&self) -> Result<Option<u64>> {
+        let mut log = self.flush.lock();
+        let closed = log.close();
+        self.publish_segments(&log);
+        closed.map_err(|e| self.error(e))?;
+        let synced = log.synced_offset().min(self.marks.settled());
+        self.marks.sync(synced);
+        self.release(synced);
+        let appender = self.append.lock();
+        Ok(appender.has_chunks().then_some(appender.next_offset))
+    }
+}

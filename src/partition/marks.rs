@@ -1,0 +1,85 @@
+//! The offsets that say how far each guarantee reaches. They only grow.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+/// `start <= end`, `synced <= settled <= end`, `synced <= durable <= end`.
+///
+/// Each stands on a cache line of its own: the appender writes `end` for every record while
+/// readers poll it and a round moves `durable`.
+#[derive(Debug, Default)]
+pub struct Marks {
+    start: CachePadded<AtomicU64>,
+    end: CachePadded<AtomicU64>,
+    settled: CachePadded<AtomicU64>,
+    synced: CachePadded<AtomicU64>,
+    durable: CachePadded<AtomicU64>,
+}
+
+impl Marks {
+    /// Marks of a partition as it was opened.
+    pub fn new(start: u64, end: u64, settled: u64, synced: u64) -> Self {
+        let marks = Self::default();
+        marks.start.store(start, Ordering::Relaxed);
+        marks.end.store(end, Ordering::Relaxed);
+        marks.settled.store(settled, Ordering::Relaxed);
+        marks.synced.store(synced, Ordering::Relaxed);
+        marks.durable.store(synced, Ordering::Release);
+        debug_assert!(synced <= settled && settled <= end && start <= end);
+        marks
+    }
+
+    /// The log start offset.
+    pub fn start(&self) -> u64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// The log end offset: everything below is appended and survives a kill where the stage is
+    /// shared memory.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Everything below stands in segment files.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Everything below stands in segment files that are synced and named by a synced manifest.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Everything below survives a power cut, in segments or in the stage.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Only the appender moves the end, under its lock.
+    #[inline]
+    pub fn set_end(&self, end: u64) {
+        debug_assert!(end >= self.end.load(Ordering::Relaxed));
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Moves `settled` up to `offset`.
+    pub fn settle(&self, offset: u64) {
+        debug_assert!(offset <= self.end());
+        self.settled.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Moves `synced`, and with it `durable`, up to `offset`.
+    pub fn sync(&self, offset: u64) {
+        debug_assert!(offset <= self.settled());
+        self.synced.fetch_max(offset, Ordering::AcqRel);
+        self.durable.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Moves `durable` up to `offset`.
+    pub fn endure(&self, offset: u64) {
+        debug_assert!(offset <= self.end());
+        self.durable.fetch_max(offset, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,184 @@
+//! Floor 3: a log that is safe to share.
+//!
+//! A [`Partition`] owns every lock of one partition; [`Shared`] is what all partitions of a log
+//! have in common: stage, files, clock, rounds. Lock order, never upward: `flush` (segments),
+//! `append` (the open chunk), stage pool, `staged` (where staged batches stand), `view`,
+//! waiters, the lists of the rounds. System calls are made under `flush` or under no lock at
+//! all, and no lock is held while a thread waits for room or for a round.
+
+mod append;
+mod appender;
+mod call;
+mod ceiling;
+mod housekeep;
+mod marks;
+mod open;
+mod read;
+mod room;
+mod round;
+mod serve;
+mod settle;
+mod shared;
+mod staged;
+mod through;
+mod waiters;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
+
+use crate::base::sync::Mutex;
+use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
+use crate::log::{PartitionKey, SegmentLog, View};
+
+use crate::stage::Chunk;
+
+use appender::Appender;
+use marks::Marks;
+use staged::Staged;
+use waiters::Waiters;
+
+pub use open::{Opening, PartitionSpec};
+pub use shared::Shared;
+
+/// One partition of one topic.
+pub struct Partition {
+    tp: TopicPartition,
+    key: PartitionKey,
+    config: TopicConfig,
+    internal: bool,
+    this: Weak<Partition>,
+    shared: Arc<Shared>,
+    marks: Marks,
+    /// The end of what was adopted from the stage: some of it may be durable there.
+    adopted: u64,
+    /// The segments: one writer at a time settles, syncs or seals.
+    flush: parking_lot::Mutex<SegmentLog>,
+    /// The chunk being filled.
+    append: Mutex<Appender>,
+    /// As the appender has it, for readers.
+    closed: AtomicBool,
+    /// The topic is gone: what was closed will not come back with the log.
+    deleted: AtomicBool,
+    /// Where the batches in chunks stand.
+    staged: RwLock<Staged>,
+    /// The segments as readers see them.
+    view: RwLock<Arc<View>>,
+    /// Offsets that do not exist although later ones do.
+    gaps: RwLock<Vec<(u64, u64)>>,
+    /// Who waits for the durable mark.
+    durable_waiters: Mutex<Waiters>,
+}
+
+impl Partition {
+    /// Its topic's identity and its number.
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+
+    /// What an acknowledged record survives. Without memory that outlives the process, a disk
+    /// log keeps `ProcessCrash` by what it does for `PowerLoss`.
+    pub fn level(&self) -> Durability {
+        match self.config.durability {
+            Durability::ProcessCrash if !self.shared.stage.is_shared() => Durability::PowerLoss,
+            level => level,
+        }
+    }
+
+    /// The first offset that consumers do not see yet.
+    fn visible(&self) -> u64 {
+        match self.level() {
+            Durability::PowerLoss => self.marks.durable(),
+            Durability::Memory | Durability::ProcessCrash => self.marks.end(),
+        }
+    }
+
+    /// Ends every call that waits on this partition, and refuses later ones.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let woken = {
+            let mut appender = self.append.lock();
+            appender.closed = true;
+            appender.waiters.take_all()
+        };
+        woken.wake();
+        let woken = self.durable_waiters.lock().take_all();
+        woken.wake();
+        self.shared.room.wake_all();
+    }
+
+    /// As [`close`](Self::close), because the topic is being deleted.
+    pub fn close_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn error(&self, error: Error) -> Error {
+        if error.partition().is_some() { error } else { error.with_partition(&self.tp) }
+    }
+
+    /// Why nothing goes on here.
+    fn closed(&self) -> Error {
+        if self.deleted.load(Ordering::Acquire) {
+            let kind = ErrorKind::UnknownTopicOrPartition;
+            return self.error(Error::new(kind, "the topic was deleted"));
+        }
+        self.error(Error::closed())
+    }
+
+    /// Deletes every record and file. The partition must have been closed.
+    pub fn delete(&self) {
+        let mut log = self.flush.lock();
+        self.forget();
+        log.delete();
+        *self.view.write() = log.view();
+    }
+
+    /// Lets go of everything but the files; the partition must have been closed.
+    pub fn abandon(&self) {
+        let _nobody_settles = self.flush.lock();
+        self.forget();
+    }
+
+    /// Gives the chunks back and leaves every list. The flush lock is held.
+    fn forget(&self) {
+        for chunk in self.take_chunks() {
+            self.shared.give_chunk(chunk);
+        }
+        self.shared.rounds.forget(self);
+        self.shared.room.forget(self);
+    }
+
+    /// Lets go of the stage's memory as it is, for a log that is closed.
+    pub fn drop_chunks(&self) {
+        drop(self.take_chunks());
+    }
+
+    fn take_chunks(&self) -> Vec<Chunk> {
+        let chunks = self.append.lock().take_chunks();
+        self.staged.write().clear();
+        chunks
+    }
+
+    fn note_gaps(&self, gaps: impl Iterator<Item = (u64, u64)>) {
+        let mut known = self.gaps.write();
+        known.extend(gaps);
+        known.sort_unstable();
+        known.dedup();
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition")
+            .field("name", &self.tp)
+            .field("marks", &self.marks)
+            .finish_non_exhaustive()
+    }
+}

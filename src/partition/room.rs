@@ -1,0 +1,195 @@
+//! Backpressure: what an appender does when the stage is full.
+//!
+//! It settles the partitions that have held chunks for the longest time itself, outside every
+//! lock, and waits only while somebody else is doing just that.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::sync::Mutex;
+use crate::base::wait::{Deadline, Parker};
+use crate::base::{Error, ErrorKind, Result};
+use crate::log::SyncTicket;
+
+use super::waiters::Waiters;
+use super::{Partition, Shared};
+
+/// How long a wait lasts for which nobody may call: for a reader's pin.
+const PIN_WAIT: Duration = Duration::from_millis(1);
+
+/// Who holds chunks, and who waits for one.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// Partitions in the order in which they took their first chunk.
+    holders: parking_lot::Mutex<VecDeque<Arc<Partition>>>,
+    /// Held by the thread that makes room.
+    making: parking_lot::Mutex<()>,
+    state: Mutex<RoomState>,
+}
+
+#[derive(Debug, Default)]
+struct RoomState {
+    /// Moves whenever a chunk is given back or room-making ends.
+    turn: u64,
+    waiters: Waiters,
+}
+
+impl Room {
+    pub(super) fn holds_chunks(&self, partition: Arc<Partition>) {
+        self.holders.lock().push_back(partition);
+    }
+
+    pub(super) fn wake_all(&self) {
+        let woken = {
+            let mut state = self.state.lock();
+            state.turn += 1;
+            state.waiters.take_all()
+        };
+        woken.wake();
+    }
+
+    fn turn(&self) -> u64 {
+        self.state.lock().turn
+    }
+
+    /// Parks until the turn moves on from `turn`, or the deadline.
+    fn wait(&self, turn: u64, shared: &Shared, deadline: &Deadline) {
+        let parker = Parker::new();
+        let token = {
+            let mut state = self.state.lock();
+            if state.turn != turn {
+                return;
+            }
+            state.waiters.add(u64::MAX, &parker.waker())
+        };
+        parker.park(&*shared.clock, deadline);
+        self.state.lock().waiters.remove(token);
+    }
+
+    fn next_holder(&self) -> Option<Arc<Partition>> {
+        self.holders.lock().pop_front()
+    }
+
+    fn holder_count(&self) -> usize {
+        self.holders.lock().len()
+    }
+
+    /// Forgets one partition: it is deleted.
+    pub(super) fn forget(&self, partition: &Partition) {
+        self.holders.lock().retain(|p| !std::ptr::eq(Arc::as_ptr(p), partition));
+    }
+
+    /// Forgets every partition: the log is closing.
+    pub(super) fn clear(&self) {
+        self.holders.lock().clear();
+    }
+}
+
+impl Partition {
+    /// Returns when it is worth trying again to get a chunk. `Timeout` at the deadline, the
+    /// cause when settling fails.
+    pub(super) fn make_room(&self, deadline: Deadline) -> Result<()> {
+        let shared = &*self.shared;
+        if deadline.has_passed(&*shared.clock) {
+            return Err(self.no_room());
+        }
+        let turn = shared.room.turn();
+        let Some(making) = shared.room.making.try_lock() else {
+            shared.room.wait(turn, shared, &deadline);
+            return Ok(());
+        };
+        let freed = shared.settle_coldest(shared.stage.pool.total_bytes() / 4);
+        drop(making);
+        shared.room.wake_all();
+        if !freed.map_err(|e| self.error(e))? {
+            let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(deadline);
+            shared.room.wait(shared.room.turn(), shared, &soon);
+        }
+        Ok(())
+    }
+
+    fn no_room(&self) -> Error {
+        let total = self.shared.stage.pool.total_bytes();
+        let message = format!("no room in the stage of {total} bytes within max.block.ms");
+        Error::new(ErrorKind::Timeout, message).with_partition(&self.tp)
+    }
+}
+
+impl Shared {
+    /// Settles partitions, the longest holder first, until `wanted` bytes of the stage are free.
+    /// False when nothing became free; an error only when nothing did because of it.
+    pub(super) fn settle_coldest(&self, wanted: usize) -> Result<bool> {
+        let before = self.stage.pool.free_bytes();
+        let wanted = wanted.max(before + 1);
+        let mut failure = None;
+        let mut tickets = Vec::new();
+        let mut pending = 0;
+        for _ in 0..self.room.holder_count() {
+            let Some(partition) = self.room.next_holder() else { break };
+            match partition.settle_for_room() {
+                Ok((ticket, bytes)) => {
+                    pending += bytes;
+                    tickets.extend(ticket.map(|ticket| (Arc::clone(&partition), ticket)));
+                }
+                Err(error) => failure = Some(error),
+            }
+            let holds = {
+                let mut appender = partition.append.lock();
+                appender.held = appender.has_chunks();
+                appender.held
+            };
+            if holds {
+                self.room.holds_chunks(partition);
+            }
+            if self.stage.pool.free_bytes() + pending >= wanted {
+                break;
+            }
+        }
+        failure = finish_all(tickets).err().or(failure);
+        let freed = self.stage.pool.free_bytes() > before;
+        match failure {
+            Some(error) if !freed => Err(error),
+            _ => Ok(freed),
+        }
+    }
+}
+
+impl Shared {
+    /// Moves everything that stands in the stage to segments, synced.
+    pub fn evacuate(&self) -> Result<()> {
+        while let Some(partition) = self.room.next_holder() {
+            partition.append.lock().held = false;
+            let (ticket, _) = partition.settle_for_room()?;
+            finish_all(ticket.into_iter().map(|t| (Arc::clone(&partition), t)).collect())?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs and finishes every ticket; the first failure is the answer.
+pub(super) fn finish_all(tickets: Vec<(Arc<Partition>, SyncTicket)>) -> Result<()> {
+    let mut outcome = Ok(());
+    for (partition, ticket) in tickets {
+        let result = ticket.run();
+        outcome = outcome.and(partition.finish_sync(ticket, result));
+    }
+    outcome
+}
+
+impl Partition {
+    /// Settles; where only a sync frees the chunks, returns its ticket and how much it frees.
+    fn settle_for_room(&self) -> Result<(Option<SyncTicket>, usize)> {
+        let mut log = self.flush.lock();
+        self.settle_locked(&mut log)?;
+        if self.lets_go_unsynced() {
+            return Ok((None, 0));
+        }
+        let bytes = self.append.lock().chunk_bytes();
+        let ticket = log.begin_sync();
+        if ticket.is_none() {
+            self.release(self.marks.synced());
+        }
+        Ok((ticket, bytes))
+    }
+}

@@ -1,0 +1,386 @@
+//! Rounds: one sync of the stage for every partition that has unsynced records.
+//!
+//! The first caller that needs a sync leads: it seals what stands open, syncs once, moves the
+//! marks and wakes who waited. Callers that come meanwhile wait, and one of them leads next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::base::sync::Mutex;
+use crate::base::wait::{Deadline, Parker};
+use crate::base::{Clock, Durability, Error, ErrorKind, Result};
+use crate::batch;
+use crate::log::SyncTicket;
+
+use super::room::finish_all;
+use super::staged::slice;
+use super::{Partition, Shared};
+
+/// A partition with more unsynced bytes than this is written to its segment at once.
+const BULK: usize = 64 << 10;
+/// How long a waiter leaves a failing disk alone before it tries again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Who has unsynced records, who leads, who waits to lead.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    work: Mutex<Lists>,
+    lead: Mutex<Lead>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// Partitions with unsynced records; a waiter's round takes those of level `PowerLoss`. Each
+    /// has said so (`Appender::listed`) under the same append lock under which it came here.
+    dirty: Vec<Arc<Partition>>,
+    /// Monotonic time at which `dirty` got its first member.
+    since: Duration,
+    /// Partitions that have much to settle.
+    asked: Vec<Arc<Partition>>,
+    /// Partitions whose settling failed.
+    later: Vec<Arc<Partition>>,
+    /// The background thread, while it sleeps.
+    sleeper: Option<Waker>,
+    /// Whether it sleeps without a time limit.
+    sleeps_deep: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lead {
+    taken: bool,
+    candidates: VecDeque<(u64, Waker)>,
+    next_token: u64,
+}
+
+/// The right to run a round; dropped, it wakes who waits to lead.
+#[derive(Debug)]
+pub(super) struct Leading<'a>(&'a Rounds);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        let next = {
+            let mut lead = self.0.lead.lock();
+            lead.taken = false;
+            lead.candidates.pop_front()
+        };
+        if let Some((_, waker)) = next {
+            waker.wake();
+        }
+    }
+}
+
+impl Rounds {
+    /// Enters a partition with unsynced records. Returns who is to be woken for it.
+    #[must_use = "the background thread may sleep until it is called"]
+    pub(super) fn list(&self, partition: Arc<Partition>, clock: &dyn Clock) -> Option<Waker> {
+        let mut lists = self.work.lock();
+        if lists.dirty.is_empty() {
+            lists.since = clock.monotonic();
+        }
+        lists.dirty.push(partition);
+        // One that sleeps for a time will look here by itself.
+        if lists.sleeps_deep { lists.sleeper.take() } else { None }
+    }
+
+    /// Asks for a partition to be settled.
+    pub(super) fn ask(&self, partition: Arc<Partition>) {
+        let sleeper = {
+            let mut lists = self.work.lock();
+            lists.asked.push(partition);
+            lists.sleeper.take()
+        };
+        wake(sleeper);
+    }
+
+    /// Asks for a partition to be settled by a later pass, without waking anybody.
+    pub(super) fn ask_later(&self, partition: Arc<Partition>) {
+        self.work.lock().later.push(partition);
+    }
+
+    /// The partitions to settle.
+    pub(super) fn take_asked(&self) -> Vec<Arc<Partition>> {
+        let mut lists = self.work.lock();
+        let later = std::mem::take(&mut lists.later);
+        let mut asked = std::mem::take(&mut lists.asked);
+        asked.extend(later);
+        asked
+    }
+
+    /// Since when partitions have been dirty, on the monotonic clock; `None` if none is.
+    pub(super) fn dirty_since(&self) -> Option<Duration> {
+        let lists = self.work.lock();
+        (!lists.dirty.is_empty()).then_some(lists.since)
+    }
+
+    /// Lets `waker` be called when a settle is asked for and, if it sleeps `deep`, when a
+    /// partition gets unsynced records. False, and nothing is registered, when that is so already.
+    pub(super) fn sleep(&self, waker: &Waker, deep: bool) -> bool {
+        let mut lists = self.work.lock();
+        let idle = lists.asked.is_empty() && (!deep || lists.dirty.is_empty());
+        lists.sleeper = idle.then(|| waker.clone());
+        lists.sleeps_deep = deep;
+        idle
+    }
+
+    fn take_dirty(&self, all: bool) -> Vec<Arc<Partition>> {
+        let mut lists = self.work.lock();
+        if all {
+            return std::mem::take(&mut lists.dirty);
+        }
+        lists.dirty.extract_if(.., |p| p.level() == Durability::PowerLoss).collect()
+    }
+
+    /// Forgets one partition: it is deleted.
+    pub(super) fn forget(&self, partition: &Partition) {
+        let other = |p: &Arc<Partition>| !std::ptr::eq(Arc::as_ptr(p), partition);
+        let mut lists = self.work.lock();
+        lists.dirty.retain(other);
+        lists.asked.retain(other);
+        lists.later.retain(other);
+    }
+
+    /// Forgets every partition: the log is closing.
+    pub(super) fn clear(&self) {
+        let mut lists = self.work.lock();
+        lists.dirty.clear();
+        lists.asked.clear();
+        lists.later.clear();
+    }
+
+    pub(super) fn try_lead(&self) -> Option<Leading<'_>> {
+        let mut lead = self.lead.lock();
+        let free = !std::mem::replace(&mut lead.taken, true);
+        drop(lead);
+        free.then(|| Leading(self))
+    }
+
+    /// Stands by to lead after the round that runs now; `None` when none does.
+    fn stand_by(&self, waker: &Waker) -> Option<u64> {
+        let mut lead = self.lead.lock();
+        if !lead.taken {
+            return None;
+        }
+        let token = lead.next_token;
+        lead.next_token += 1;
+        lead.candidates.push_back((token, waker.clone()));
+        Some(token)
+    }
+
+    /// Parks until the round that runs now is over, or the deadline.
+    pub(super) fn wait_turn(&self, clock: &dyn Clock, deadline: &Deadline) {
+        let parker = Parker::new();
+        let Some(standing) = self.stand_by(&parker.waker()) else { return };
+        parker.park(clock, deadline);
+        self.step_back(standing);
+    }
+
+    /// Leaves a failing disk alone for a moment.
+    pub(super) fn wait_retry(&self, clock: &dyn Clock, deadline: &Deadline) {
+        let soon = Deadline::after(clock, RETRY).earlier(*deadline);
+        Parker::new().park(clock, &soon);
+    }
+
+    /// Ends standing by. If this candidate was called and does not need to lead, another one is.
+    fn step_back(&self, token: u64) {
+        let next = {
+            let mut lead = self.lead.lock();
+            let before = lead.candidates.len();
+            lead.candidates.retain(|(other, _)| *other != token);
+            let was_called = lead.candidates.len() == before;
+            if was_called && !lead.taken { lead.candidates.pop_front() } else { None }
+        };
+        wake(next.map(|(_, waker)| waker));
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// What a round is going to do.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Partitions whose records the stage's sync makes durable, up to an offset.
+    by_stage: Vec<(Arc<Partition>, u64)>,
+    /// Segment files to sync.
+    tickets: Vec<(Arc<Partition>, SyncTicket)>,
+}
+
+impl Shared {
+    /// Makes the records of listed partitions durable: those of `PowerLoss` partitions, or all.
+    ///
+    /// Order of effects: seal, sync, marks, wake. What fails is listed again, so that a later
+    /// round tries it; nothing that was published is taken back.
+    pub(super) fn run_round(&self, all: bool) -> Result<()> {
+        let mut plan = Plan::default();
+        let mut outcome = Ok(());
+        let dirty = self.rounds.take_dirty(all);
+        for partition in &dirty {
+            let prepared = partition.prepare_round(&mut plan, !self.stage_syncs());
+            outcome = outcome.and(self.list_if_failed(partition, prepared));
+        }
+        if all {
+            outcome = outcome.and(self.raise_near_ceilings(&dirty));
+        }
+        if !plan.by_stage.is_empty() && self.stage.sync().is_err() {
+            self.condemn_stage();
+            for (partition, _) in std::mem::take(&mut plan.by_stage) {
+                let prepared = partition.prepare_round(&mut plan, true);
+                outcome = outcome.and(self.list_if_failed(&partition, prepared));
+            }
+        }
+        for (partition, ticket) in plan.tickets {
+            let finished = finish_all(vec![(Arc::clone(&partition), ticket)]);
+            outcome = outcome.and(self.list_if_failed(&partition, finished));
+            partition.wake_durable();
+        }
+        for (partition, target) in plan.by_stage {
+            let proven = partition.endure(target);
+            outcome = outcome.and(self.list_if_failed(&partition, proven));
+            partition.wake_durable();
+        }
+        self.note_manifest();
+        outcome
+    }
+
+    fn list_if_failed(&self, partition: &Arc<Partition>, result: Result<()>) -> Result<()> {
+        if result.is_err() {
+            let sleeper = partition.list(&mut partition.append.lock());
+            wake(sleeper);
+        }
+        result
+    }
+}
+
+impl Partition {
+    /// Seals what stands open and enters into `plan` what makes it durable. `to_segments` when
+    /// the stage cannot.
+    fn prepare_round(self: &Arc<Self>, plan: &mut Plan, to_segments: bool) -> Result<()> {
+        let mut log = self.flush.lock();
+        let (unsynced, staged_from) = {
+            let mut appender = self.append.lock();
+            appender.listed = false;
+            let staged_from = appender.staged_from(appender.next_offset);
+            (std::mem::take(&mut appender.unsynced), staged_from)
+        };
+        // The stage proves what stands in it; below that, the segments must.
+        if to_segments || unsynced > BULK || self.marks.synced() < staged_from {
+            let settled = self.settle_locked(&mut log);
+            // What has settled is synced, whatever became of the rest.
+            match log.begin_sync() {
+                Some(ticket) => plan.tickets.push((Arc::clone(self), ticket)),
+                None => self.note_synced(&log),
+            }
+            match settled {
+                // The stage has blocks of its own: it serves while segments find no space.
+                Err(e) if e.kind() == ErrorKind::StorageFull && !to_segments => {}
+                settled => return settled,
+            }
+        }
+        let target = self.seal_staged();
+        plan.by_stage.push((Arc::clone(self), target));
+        Ok(())
+    }
+
+    /// Moves the durable mark to `target` after a sync of the stage.
+    ///
+    /// Below `PowerLoss` a settle that ran meanwhile may have given chunks back before they were
+    /// synced: then the segments must prove those records, in a later round.
+    fn endure(self: &Arc<Self>, target: u64) -> Result<()> {
+        let _still = self.flush.lock();
+        let staged_from = self.append.lock().staged_from(target);
+        if self.marks.synced() < staged_from {
+            let message = "records left the stage before they were durable in a segment";
+            return Err(self.error(Error::new(ErrorKind::StorageError, message)));
+        }
+        self.marks.endure(target);
+        Ok(())
+    }
+
+    /// Gives every closed batch its checksums; returns the offset behind the last of them.
+    fn seal_staged(&self) -> u64 {
+        let (work, target) = {
+            let mut appender = self.append.lock();
+            let work = appender.closed_batches(0, usize::MAX, |spot| !spot.sealed);
+            (work, appender.next_offset)
+        };
+        for work in work {
+            let Some(pin) = work.reader.pin() else { continue };
+            let start = work.spot.position;
+            let crc = batch::payload_crc(slice(&pin, start, start + work.spot.len()));
+            drop(pin);
+            self.append.lock().seal(&work, crc);
+        }
+        target
+    }
+
+    pub(super) fn wake_durable(&self) {
+        let mut waiters = self.durable_waiters.lock();
+        let woken = waiters.take_passed(self.marks.durable());
+        drop(waiters);
+        woken.wake();
+    }
+
+    /// Returns when everything below `offset` has reached the partition's level, doing the work
+    /// if nobody else does.
+    pub fn wait_level(&self, offset: u64, deadline: Deadline) -> Result<()> {
+        if self.level() != Durability::PowerLoss {
+            return Ok(());
+        }
+        let mut failure = None;
+        while self.marks.durable() < offset {
+            if self.append.lock().closed {
+                return Err(self.closed());
+            }
+            if deadline.has_passed(&*self.shared.clock) {
+                return Err(self.undelivered(offset, failure));
+            }
+            if let Some(lead) = self.shared.rounds.try_lead() {
+                failure = self.shared.run_round(false).err();
+                drop(lead);
+                if failure.is_some() {
+                    self.shared.rounds.wait_retry(&*self.shared.clock, &deadline);
+                } else if self.marks.durable() < offset {
+                    // Another thread has appended and is about to list the partition.
+                    std::thread::yield_now();
+                }
+            } else {
+                self.wait_for_round(offset, &deadline);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_round(&self, offset: u64, deadline: &Deadline) {
+        let parker = Parker::new();
+        let waker = parker.waker();
+        let Some(standing) = self.shared.rounds.stand_by(&waker) else { return };
+        let token = {
+            let mut waiters = self.durable_waiters.lock();
+            let waits = self.marks.durable() < offset;
+            waits.then(|| waiters.add(offset - 1, &waker))
+        };
+        if let Some(token) = token {
+            parker.park(&*self.shared.clock, deadline);
+            self.durable_waiters.lock().remove(token);
+        }
+        self.shared.rounds.step_back(standing);
+    }
+
+    fn undelivered(&self, offset: u64, cause: Option<Error>) -> Error {
+        let kind = ErrorKind::DeliveryTimeout;
+        let message = "not at its durability level before the deadline; it may still become so";
+        let error = match cause {
+            Some(cause) => cause.because(kind, message),
+            None => Error::new(kind, message),
+        };
+        error.with_partition(&self.tp).with_offset(offset.saturating_sub(1))
+    }
+}
+
+#[cfg(all(test, alluvium_loom))]
+mod loom_tests;

@@ -1,0 +1,138 @@
+//! A partition as clients see it.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::backend::{
+    Append, Appended, Fetch, FetchInfo, FetchedBatch, PartitionBackend, PartitionMarks, WaitToken,
+};
+use crate::base::wait::Deadline;
+use crate::base::{Error, ErrorKind, Result};
+use crate::batch::RecordReader;
+
+use super::Partition;
+
+/// How long a reader helps before it looks at its other partitions again.
+const HELP: Duration = Duration::from_millis(20);
+
+impl PartitionBackend for Partition {
+    fn append(&self, request: Append<'_>) -> Result<Appended> {
+        Partition::append(self, request)
+    }
+
+    fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
+        self.read(request, into)
+    }
+
+    fn marks(&self) -> PartitionMarks {
+        self.marks_now()
+    }
+
+    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>> {
+        let marks = self.marks_now();
+        let view = self.view.read().clone();
+        let found = view.find_timestamp(timestamp_ms, marks.visible);
+        if let Some((offset, time)) = found.map_err(|e| self.error(e))? {
+            return Ok((offset >= marks.start).then_some((offset, time)));
+        }
+        self.find_staged_timestamp(timestamp_ms, view.end(), marks)
+    }
+
+    fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()> {
+        self.wait_level(offset, deadline)?;
+        self.check_not_lost(offset)
+    }
+
+    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
+        let mut appender = self.append.lock();
+        // Appended but not visible: `help` is what is to be done.
+        if appender.closed || self.marks.end() > from {
+            return None;
+        }
+        Some(WaitToken(appender.waiters.add(from, waker)))
+    }
+
+    fn unregister(&self, token: WaitToken) {
+        self.append.lock().waiters.remove(token.0);
+    }
+
+    fn help(&self, from: u64, deadline: Deadline) -> Result<bool> {
+        let end = self.marks.end();
+        if end <= from || self.visible() > from {
+            return Ok(end > from);
+        }
+        // One round is enough for one look; a disk that fails must not make the reader deaf.
+        let soon = Deadline::after(&*self.shared.clock, HELP).earlier(deadline);
+        self.wait_level(end, soon).map(|()| true)
+    }
+}
+
+impl Partition {
+    /// A record that a failing disk has taken away is no delivery, although the durable mark
+    /// has passed it.
+    fn check_not_lost(&self, offset: u64) -> Result<()> {
+        let last = offset.saturating_sub(1);
+        let lost = self.gaps.read().iter().any(|&(from, to)| (from..to).contains(&last));
+        if !lost || offset == 0 {
+            return Ok(());
+        }
+        let message = format!("the record at offset {last} was lost by a disk that failed to sync");
+        let error = Error::new(ErrorKind::StorageError, message);
+        Err(error.with_partition(&self.tp).with_offset(last))
+    }
+
+    /// Looks through what is not in segments yet, batch by batch.
+    fn find_staged_timestamp(
+        &self,
+        timestamp_ms: i64,
+        from: u64,
+        marks: PartitionMarks,
+    ) -> Result<Option<(u64, i64)>> {
+        let mut request =
+            Fetch { from: from.max(marks.start), max_bytes: 1 << 20, hint: Default::default() };
+        let mut batches = Vec::new();
+        while request.from < marks.visible {
+            batches.clear();
+            self.read(&request, &mut batches)?;
+            for batch in &batches {
+                let below = batch.below.min(marks.visible);
+                if let Some(hit) = first_at_or_after(batch, request.from, below, timestamp_ms) {
+                    return Ok(Some(hit));
+                }
+            }
+            let Some(last) = batches.last() else { break };
+            request.from = end_of(last).max(request.from + 1);
+        }
+        Ok(None)
+    }
+}
+
+fn first_at_or_after(
+    batch: &FetchedBatch,
+    from: u64,
+    below: u64,
+    timestamp_ms: i64,
+) -> Option<(u64, i64)> {
+    let mut records = RecordReader::at(&batch.payload, batch.position);
+    while let Ok(Some(record)) = records.next() {
+        let offset = batch.header.base_offset + u64::from(record.offset_delta);
+        let time = record.ts_delta.map(|delta| batch.header.base_timestamp + i64::from(delta));
+        if offset >= from
+            && offset < below
+            && let Some(time) = time.filter(|&time| time >= timestamp_ms)
+        {
+            return Some((offset, time));
+        }
+    }
+    None
+}
+
+/// The offset behind a batch's last record.
+fn end_of(batch: &FetchedBatch) -> u64 {
+    let mut records = RecordReader::at(&batch.payload, batch.position);
+    let mut end = batch.header.base_offset;
+    while let Ok(Some(record)) = records.next() {
+        end = batch.header.base_offset + u64::from(record.offset_delta) + 1;
+    }
+    end
+}

@@ -1,0 +1,131 @@
+//! Calls too large for the stage: written through to the segment.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::backend::Appended;
+use crate::base::wait::{Deadline, Parker};
+use crate::base::{Error, ErrorKind, RawRecord, Result};
+use crate::batch::Batch;
+use crate::log::{Placed, SegmentLog};
+
+use super::Partition;
+use super::call::{Call, time_fits};
+use super::waiters::Woken;
+
+impl Partition {
+    /// Appends a large call. Other appends wait meanwhile, outside the lock.
+    ///
+    /// Order of effects: everything staged settles, the call's batches are written, then the end
+    /// moves. When the write fails the offsets are given back: nobody came after them. (A call
+    /// whose timestamps are weeks apart is several batches; those that were written stay.)
+    pub(super) fn append_through(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        max_block: Duration,
+    ) -> Result<Appended> {
+        let deadline = Deadline::after(&*self.shared.clock, max_block);
+        let base_offset = self.become_busy(call.count() as u64, deadline)?;
+        let (written, woken, sleeper) = self.write_through(call, now, base_offset);
+        self.shared.room.wake_all();
+        woken.wake();
+        self.after_append(sleeper, false);
+        written.map(|()| Appended { base_offset, timestamp_ms: now })
+    }
+
+    fn become_busy(&self, count: u64, deadline: Deadline) -> Result<u64> {
+        loop {
+            let ceiling = {
+                let mut appender = self.append.lock();
+                self.check_takes(&appender)?;
+                let low = appender.next_offset + count > appender.ceiling;
+                if !appender.busy && !low {
+                    appender.busy = true;
+                    return Ok(appender.next_offset);
+                }
+                low
+            };
+            if ceiling { self.raise_ceiling(count)? } else { self.wait_idle(deadline)? }
+        }
+    }
+
+    /// Waits while another thread's large call is being written.
+    pub(super) fn wait_idle(&self, deadline: Deadline) -> Result<()> {
+        let parker = Parker::new();
+        loop {
+            let token = {
+                let mut appender = self.append.lock();
+                if !appender.busy {
+                    return Ok(());
+                }
+                // The end moves when the call is done; a failed one calls everybody.
+                let end = appender.next_offset;
+                appender.waiters.add(end, &parker.waker())
+            };
+            let soon = Deadline::after(&*self.shared.clock, Duration::from_millis(1));
+            parker.park(&*self.shared.clock, &soon.earlier(deadline));
+            self.append.lock().waiters.remove(token);
+            if deadline.has_passed(&*self.shared.clock) {
+                let message = "another large call was being written all through max.block.ms";
+                return Err(Error::new(ErrorKind::Timeout, message).with_partition(&self.tp));
+            }
+        }
+    }
+
+    /// Writes the call's batches and moves the end behind what is written.
+    fn write_through(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        base: u64,
+    ) -> (Result<()>, Woken, Option<Waker>) {
+        let epoch = self.shared.stage.incarnation();
+        let encoded = encode(call, now, base, epoch);
+        let mut log = self.flush.lock();
+        let settled = self.settle_locked(&mut log).and(encoded);
+        let written = settled.and_then(|batches| self.write_batches(&mut log, &batches, now));
+        let mut appender = self.append.lock();
+        appender.busy = false;
+        // Only a call that needs several batches can have been written in part.
+        let reached = log.end_offset().max(base);
+        // The view first: a reader that sees the end must find what stands before it.
+        self.publish_view(&log);
+        if reached > base {
+            appender.pass_through(reached);
+            // Everything staged has settled. What stays on the list would be taken for the
+            // owner of the offsets that stand in the segment only.
+            self.staged.write().clear();
+        }
+        self.marks.set_end(reached);
+        self.marks.settle(log.end_offset());
+        let sleeper = if reached > base { self.list(&mut appender) } else { None };
+        let woken = appender.waiters.take_passed(reached);
+        drop(appender);
+        (written, woken, sleeper)
+    }
+
+    fn write_batches(&self, log: &mut SegmentLog, batches: &[Batch], now: i64) -> Result<()> {
+        let placed: Vec<_> =
+            batches.iter().map(|b| Placed { header: b.header, payload: &b.payload }).collect();
+        log.write(&placed, now).map_err(|e| self.error(e))
+    }
+}
+
+/// The call's records as batches: one, unless their timestamps are weeks apart.
+fn encode(call: &Call<'_>, now: i64, base_offset: u64, epoch: u32) -> Result<Vec<Batch>> {
+    let mut batches: Vec<Batch> = Vec::new();
+    let mut rest = call.records();
+    let mut offset = base_offset;
+    while let Some(first) = rest.first() {
+        let base = first.timestamp_ms.unwrap_or(now);
+        let fits = |r: &&RawRecord<'_>| time_fits(base, r.timestamp_ms.unwrap_or(now));
+        let (run, after) = rest.split_at(rest.iter().take_while(fits).count());
+        let mut batch = Batch::encode(offset, run, Some(now))?;
+        batch.header.leader_epoch = epoch;
+        offset = batch.header.next_offset();
+        batches.push(batch);
+        rest = after;
+    }
+    Ok(batches)
+}

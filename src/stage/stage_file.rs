@@ -1,0 +1,277 @@
+//! The stage of one log: its pool of chunks, and its file where there is one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::{Error, ErrorKind, Result, TopicId};
+use crate::disk::{Disk, DiskFile, Span};
+
+use super::chunk::{BatchSpot, Chunk};
+use super::layout::{Identity, MAX_CHUNK, MIN_CHUNK, read_u32, read_u64};
+use super::pool::Pool;
+use super::recover::{FoundChunk, identity_in, wipe};
+
+const MAGIC: u32 = 0x4741_5453;
+const VERSION: u32 = 1;
+/// The first page: header, and the witness of the manifest's length.
+const FIRST_PAGE: usize = MIN_CHUNK;
+const WITNESS_AT: usize = 64;
+
+/// How far the manifest is known to be synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// Which manifest file: grows with every rewrite.
+    pub generation: u64,
+    /// Its synced length in bytes.
+    pub len: u64,
+}
+
+/// The write-ahead stage of one log.
+#[derive(Debug)]
+pub struct Stage {
+    /// Who may use which part.
+    pub pool: Pool,
+    shared: bool,
+    file: RwLock<Option<Arc<StageFile>>>,
+    incarnation: u32,
+    generation: AtomicU64,
+}
+
+#[derive(Debug)]
+struct StageFile {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    first_page: Mutex<Span>,
+}
+
+impl Stage {
+    /// A stage without a file: chunks come from the heap on first use.
+    pub fn heap(bytes: usize, incarnation: u32) -> Self {
+        Self::build(Pool::heap(bytes), None, incarnation)
+    }
+
+    fn build(pool: Pool, file: Option<StageFile>, incarnation: u32) -> Self {
+        let shared = file.is_some();
+        let file = RwLock::new(file.map(Arc::new));
+        Self { pool, shared, file, incarnation, generation: AtomicU64::new(1) }
+    }
+
+    /// Lets go of the memory, so that the file can be mapped again; for a log that is closed.
+    pub fn unmap(&self) {
+        self.pool.clear();
+        self.file.write().take();
+    }
+
+    /// Creates and maps the file `path` of `bytes` bytes. It is zero-written in 4 KiB pieces, so
+    /// that a later sync writes dirty pages and not whole folios of the page cache.
+    pub fn create(disk: &dyn Disk, path: &Path, bytes: usize, log_id: u128) -> Result<()> {
+        let fail = |what: &str, e: io::Error| Error::io(what, path, e);
+        let file = disk.create(path).map_err(|e| fail("create the stage", e))?;
+        file.allocate(0, bytes as u64).map_err(|e| fail("reserve the stage", e))?;
+        let zeros = [0; FIRST_PAGE];
+        for position in (FIRST_PAGE..bytes).step_by(FIRST_PAGE) {
+            file.write_at(&[&zeros], position as u64).map_err(|e| fail("fill the stage", e))?;
+        }
+        let mut page = [0; FIRST_PAGE];
+        page[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+        page[4..8].copy_from_slice(&VERSION.to_le_bytes());
+        page[8..16].copy_from_slice(&(bytes as u64).to_le_bytes());
+        page[16..32].copy_from_slice(&log_id.to_le_bytes());
+        let crc = crc32fast::hash(&page[..60]);
+        page[60..64].copy_from_slice(&crc.to_le_bytes());
+        file.write_at(&[&page], 0).map_err(|e| fail("write the stage", e))?;
+        file.sync().map_err(|e| fail("sync the stage", e))
+    }
+
+    /// Maps the file `path` (reads it where shared maps do not work), which must be the stage of the log `log_id`, and finds what an
+    /// earlier life left in it. Wipes what proves nothing; writes nothing else.
+    pub fn open(disk: &dyn Disk, path: &Path, log_id: u128, incarnation: u32) -> Result<Opened> {
+        let entry = disk.entry(path).map_err(|e| Error::io("look at the stage", path, e))?;
+        let Some(entry) = entry else {
+            return Err(Error::corrupt(path, "the stage that the manifest names is missing"));
+        };
+        let len = usize::try_from(entry.len)
+            .map_err(|_| Error::corrupt(path, format!("a stage of {} bytes", entry.len)))?;
+        if len < FIRST_PAGE + MIN_CHUNK {
+            return Err(Error::corrupt(path, format!("a stage of {len} bytes is cut short")));
+        }
+        let (memory, file) = load(disk, path, len)?;
+        let (first_page, rest) = memory.split_at(FIRST_PAGE);
+        check_first_page(path, first_page.bytes(), len, log_id)?;
+        let pool = Pool::mapped(rest.len());
+        let (chunks, torn_chunks) = find_chunks(rest, &pool);
+        let first_page = Mutex::new(first_page);
+        let file = file.map(|file| StageFile { path: path.to_owned(), file, first_page });
+        let stage = Self::build(pool, file, incarnation);
+        if torn_chunks > 0 {
+            // What was refused must not be found by a later life, behind records of this one.
+            stage.sync()?;
+        }
+        Ok(Opened { stage, chunks, torn_chunks })
+    }
+
+    /// How far the manifest was synced, as the stage file `path` remembers it.
+    pub fn peek_witness(disk: &dyn Disk, path: &Path) -> Result<Option<Witness>> {
+        let file = disk.open(path).map_err(|e| Error::io("open the stage", path, e))?;
+        let mut page = [0; FIRST_PAGE];
+        file.read_at(&mut page, 0).map_err(|e| Error::io("read the stage", path, e))?;
+        Ok(load_witness(&page))
+    }
+
+    /// Whether staged records survive the death of the process.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether a chunk for so much payload can be had at all: at once or when there is room.
+    pub fn can_hold(&self, payload: usize) -> bool {
+        chunk_for(payload) <= self.pool.longest()
+    }
+
+    /// The log's incarnation: the leader epoch of every batch of this life.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// A new chunk with room for `least` bytes of payload in one batch, `wanted` bytes long if
+    /// the stage has that. `None` when the stage is full.
+    pub fn begin_chunk(
+        &self,
+        want: ChunkWish,
+        topic_id: TopicId,
+        partition: u32,
+        base_offset: u64,
+        spots: Vec<BatchSpot>,
+    ) -> Option<Chunk> {
+        let least = chunk_for(want.payload);
+        let span = self.pool.take(least, want.len.max(least), want.internal)?;
+        let identity = Identity {
+            incarnation: self.incarnation,
+            generation: self.generation.fetch_add(1, Ordering::Relaxed),
+            topic_id,
+            partition,
+            base_offset,
+            len: span.len() as u32,
+        };
+        Some(Chunk::begin(span, identity, spots))
+    }
+
+    /// Makes every store to the stage before this call durable. Nothing to do without a file.
+    pub fn sync(&self) -> Result<()> {
+        let Some(stage) = self.file.read().clone() else { return Ok(()) };
+        stage.file.sync().map_err(|e| Error::io("sync the stage", &stage.path, e))
+    }
+
+    /// Notes how far the manifest is synced; durable with the next sync, kept by a kill at once.
+    pub fn note_witness(&self, witness: Witness) {
+        let Some(stage) = self.file.read().clone() else { return };
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&witness.generation.to_le_bytes());
+        bytes[8..16].copy_from_slice(&witness.len.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..16]);
+        bytes[16..].copy_from_slice(&crc.to_le_bytes());
+        let mut page = stage.first_page.lock();
+        page.bytes_mut()[WITNESS_AT..WITNESS_AT + 20].copy_from_slice(&bytes);
+    }
+}
+
+/// A stage of an earlier life, and what it held.
+#[derive(Debug)]
+pub struct Opened {
+    /// The stage, ready for use.
+    pub stage: Stage,
+    /// The chunks that prove themselves, in no particular order.
+    pub chunks: Vec<FoundChunk>,
+    /// Chunks that proved nothing and were wiped.
+    pub torn_chunks: usize,
+}
+
+/// The stage's memory: mapped, with the file that syncs it, or a copy of what the file holds.
+fn load(disk: &dyn Disk, path: &Path, len: usize) -> Result<(Span, Option<Arc<dyn DiskFile>>)> {
+    match disk.map_shared(path, len) {
+        Ok(map) => return Ok((map.memory, Some(map.file))),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+        Err(e) => return Err(Error::io("map", path, e)),
+    }
+    let file = disk.open(path).map_err(|e| Error::io("open the stage", path, e))?;
+    let mut memory = Span::heap(len);
+    file.read_at(memory.bytes_mut(), 0).map_err(|e| Error::io("read the stage", path, e))?;
+    Ok((memory, None))
+}
+
+/// What a new chunk should be like.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkWish {
+    /// Payload bytes that must fit.
+    pub payload: usize,
+    /// The length it should have.
+    pub len: usize,
+    /// Whether it may use what is kept back.
+    pub internal: bool,
+}
+
+/// The least length of a chunk for so much payload.
+fn chunk_for(payload: usize) -> usize {
+    let overhead = super::layout::CHUNK_HEAD + super::layout::ENTRY;
+    (payload + overhead).next_power_of_two().max(MIN_CHUNK)
+}
+
+fn check_first_page(path: &Path, page: &[u8], len: usize, log_id: u128) -> Result<()> {
+    let crc = page.get(..60).map(crc32fast::hash);
+    if read_u32(page, 0) != Some(MAGIC) || read_u32(page, 60) != crc {
+        return Err(Error::corrupt(path, "the stage's first page is damaged"));
+    }
+    if read_u32(page, 4) != Some(VERSION) {
+        let found = read_u32(page, 4).unwrap_or(0);
+        let message = format!("{}: stage version {found}; this build knows 1", path.display());
+        return Err(Error::new(ErrorKind::UnsupportedVersion, message).with_path(path));
+    }
+    if read_u64(page, 8) != Some(len as u64) {
+        return Err(Error::corrupt(path, format!("the stage was cut to {len} bytes")));
+    }
+    let id = page.get(16..32).and_then(|bytes| bytes.try_into().ok()).map(u128::from_le_bytes);
+    if id != Some(log_id) {
+        return Err(Error::corrupt(path, "the stage belongs to another log"));
+    }
+    Ok(())
+}
+
+fn load_witness(page: &[u8]) -> Option<Witness> {
+    let bytes = page.get(WITNESS_AT..WITNESS_AT + 20)?;
+    if crc32fast::hash(&bytes[..16]) != read_u32(bytes, 16)? {
+        return None;
+    }
+    Some(Witness { generation: read_u64(bytes, 0)?, len: read_u64(bytes, 8)? })
+}
+
+/// Cuts `rest` into the chunks that stand in it; everything else goes to the pool.
+fn find_chunks(rest: Span, pool: &Pool) -> (Vec<FoundChunk>, usize) {
+    let (mut found, mut torn) = (Vec::new(), 0);
+    let mut rest = Some(rest);
+    while let Some(span) = rest.take().filter(|span| span.len() >= MIN_CHUNK) {
+        // Buddies are aligned to the region: the first page shifts them all by one grain.
+        let aligned = 1 << span.position().trailing_zeros().min(MAX_CHUNK.ilog2());
+        let most = span.len().min(aligned);
+        let here = identity_in(span.bytes()).map(|identity| identity.len as usize);
+        let len = here.filter(|&len| len <= most).unwrap_or(MIN_CHUNK);
+        let piece = if span.len() > len {
+            let (first, after) = span.split_at(len);
+            rest = Some(after);
+            first
+        } else {
+            span
+        };
+        match FoundChunk::read(piece) {
+            Ok(chunk) => found.push(chunk),
+            Err(mut span) => {
+                torn += usize::from(wipe(&mut span));
+                pool.give(span);
+            }
+        }
+    }
+    (found, torn)
+}
