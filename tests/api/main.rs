@@ -1,0 +1,28 @@
+//! The behaviour of the whole, through the public door only: on a log in memory and on disk, at
+//! each level. Names begin with the row of Kafka's semantics that a test shows.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+mod gate;
+mod support;
+
+mod backpressure;
+mod batches;
+mod clocks;
+mod closing;
+mod concurrency;
+mod consuming;
+mod durability;
+mod fetching;
+mod large;
+mod limits;
+mod offsets;
+mod opening;
+mod partitioning;
+mod producing;
+mod records;
+mod resets;
+mod segments;
+mod timestamps;
+mod topics;
+mod wakeups;

@@ -1,0 +1,204 @@
+//! The language of workloads: what is done to a log, and what is promised by it.
+
+use std::time::Duration;
+
+use alluvium::{Error, ErrorKind, NewTopic, Record};
+
+use super::bed::{Bed, Known, Part, Sent, Shape, There};
+
+/// One thing that a program does to its log.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Create(&'static str, Shape),
+    Delete(&'static str),
+    /// Topic, partition, records, bytes each: one call for each record.
+    Send(&'static str, u32, usize, usize),
+    /// The same in one call.
+    Batch(&'static str, u32, usize, usize),
+    /// Waits for the newest record of a partition.
+    Wait(&'static str, u32),
+    Flush,
+    /// Lets a flush interval pass and does what is due.
+    Tick,
+    Close,
+    /// Closes and opens.
+    Reopen,
+}
+
+impl Bed {
+    /// Does all of it, up to the first failure.
+    pub fn run(&mut self, steps: &[Step]) -> Result<(), Error> {
+        steps.iter().try_for_each(|step| self.step(*step))
+    }
+
+    pub fn step(&mut self, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Create(name, shape) => self.create(name, shape),
+            Step::Delete(name) => self.delete(name),
+            Step::Send(topic, partition, count, size) => {
+                (0..count).try_for_each(|_| self.send(topic, partition, 1, size))
+            }
+            Step::Batch(topic, partition, count, size) => self.send(topic, partition, count, size),
+            Step::Wait(topic, partition) => self.wait(topic, partition),
+            Step::Flush => self.flush(),
+            Step::Tick => {
+                self.clock.manual.advance(Duration::from_millis(150));
+                self.log().tick();
+                Ok(())
+            }
+            Step::Close => self.close(),
+            Step::Reopen => {
+                self.close()?;
+                self.open()
+            }
+        }
+    }
+
+    fn create(&mut self, name: &'static str, shape: Shape) -> Result<(), Error> {
+        let parts = vec![Part::default(); shape.partitions as usize];
+        let known = Known { level: shape.level, there: There::Perhaps, parts };
+        self.account.topics.insert(name, known);
+        let created = self.log().create_topic(new_topic(name, shape)).map(|_| ());
+        self.conclude(name, There::Yes, created)
+    }
+
+    /// The topic that a failed creation has left.
+    pub fn ensure(&mut self, name: &'static str, shape: Shape) -> Result<(), Error> {
+        let topic = new_topic(name, shape);
+        let ensured = self.log().ensure_topic(topic).map(|_| ());
+        self.conclude(name, There::Yes, ensured)
+    }
+
+    /// A failed deletion was one after all.
+    pub fn gone(&mut self, name: &str) {
+        self.account.topics.get_mut(name).unwrap().there = There::No;
+    }
+
+    fn delete(&mut self, name: &'static str) -> Result<(), Error> {
+        self.account.topics.get_mut(name).unwrap().there = There::Perhaps;
+        let deleted = self.log().admin().delete_topic(name);
+        self.conclude(name, There::No, deleted)
+    }
+
+    fn conclude(
+        &mut self,
+        name: &str,
+        there: There,
+        result: Result<(), Error>,
+    ) -> Result<(), Error> {
+        if result.is_ok() && !self.disk.is_off() {
+            self.account.topics.get_mut(name).unwrap().there = there;
+        }
+        result
+    }
+
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        count: usize,
+        size: usize,
+    ) -> Result<(), Error> {
+        let sent: Vec<Sent> = (0..count).map(|_| self.account.number(size)).collect();
+        self.account.part(topic, partition as usize).underway = sent.clone();
+        let result = self.place(topic, partition, &sent);
+        let off = self.disk.is_off();
+        let part = self.account.part(topic, partition as usize);
+        match &result {
+            Ok(base) if !off => {
+                assert!(*base >= part.end(), "offset {base} again: {part:?}");
+                part.sent.extend((*base..).zip(sent));
+                part.underway.clear();
+            }
+            // Refused: nothing of it is there.
+            Err(_) if !off => part.underway.clear(),
+            _ => {}
+        }
+        result.map(|_| ())
+    }
+
+    fn place(&self, topic: &str, partition: u32, sent: &[Sent]) -> Result<u64, Error> {
+        let values: Vec<_> = sent.iter().map(|sent| (sent.value(), sent.key())).collect();
+        let records: Vec<Record<'_>> = values
+            .iter()
+            .zip(sent)
+            .map(|((value, key), sent)| {
+                let record = Record::new(topic, value).partition(partition);
+                let record = record.timestamp_ms(sent.time());
+                match key {
+                    Some(key) => record.key(key),
+                    None => record,
+                }
+            })
+            .collect();
+        if let [record] = records.as_slice() {
+            return self.producer().send(*record).map(|delivery| delivery.placed().offset);
+        }
+        let delivery = self.producer().send_batch(records);
+        let part = delivery.parts().first().unwrap();
+        part.result().map(|offsets| offsets.start)
+    }
+
+    fn wait(&mut self, topic: &str, partition: u32) -> Result<(), Error> {
+        // A record of its own to wait for: deliveries borrow the producer.
+        let sent = self.account.number(16);
+        self.account.part(topic, partition as usize).underway = vec![sent];
+        let (value, producer) = (sent.value(), self.producer().clone());
+        let record = Record::new(topic, &value).partition(partition).timestamp_ms(sent.time());
+        let key = sent.key();
+        let record = key.as_ref().map_or(record, |key| record.key(key));
+        let placed = producer.send(record);
+        if self.disk.is_off() {
+            return placed.map(|_| ());
+        }
+        self.account.part(topic, partition as usize).underway.clear();
+        let delivery = placed?;
+        let offset = delivery.placed().offset;
+        self.account.part(topic, partition as usize).sent.insert(offset, sent);
+        delivery.wait()?;
+        if !self.disk.is_off() && self.is_power_loss(topic) {
+            self.account.part(topic, partition as usize).acked = offset + 1;
+        }
+        Ok(())
+    }
+
+    fn is_power_loss(&self, topic: &str) -> bool {
+        self.account.topics[topic].level == alluvium::Durability::PowerLoss
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.producer().flush()?;
+        if !self.disk.is_off() {
+            let topics = self.account.topics.values_mut();
+            for known in topics.filter(|k| k.level == alluvium::Durability::PowerLoss) {
+                known.parts.iter_mut().for_each(|part| part.acked = part.end());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn close(&mut self) -> Result<(), Error> {
+        self.producer = None;
+        let Some(log) = self.log.take() else { return Ok(()) };
+        log.close()?;
+        if self.disk.is_off() {
+            return Err(closed_too_late());
+        }
+        self.account.settle_clean();
+        Ok(())
+    }
+}
+
+fn new_topic(name: &str, shape: Shape) -> NewTopic {
+    NewTopic::new(name)
+        .partitions(shape.partitions)
+        .durability(shape.level)
+        .config("internal.segment.bytes", &shape.segment.to_string())
+}
+
+fn closed_too_late() -> Error {
+    // Any error will do: the machine was off before the close could count.
+    let error = alluvium::EventLog::builder().stage_bytes(0).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    error
+}

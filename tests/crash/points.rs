@@ -1,0 +1,233 @@
+//! Every crash point of small workloads.
+
+use alluvium::Durability::{PowerLoss, ProcessCrash};
+use alluvium::testing::{Fault, SimDisk};
+
+use super::bed::{Account, Bed, End, Shape, much};
+use super::history::Step;
+
+const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 1_000 };
+const CRASH: Shape = Shape { level: ProcessCrash, partitions: 2, segment: 800 };
+const LARGE: Shape = Shape { level: PowerLoss, partitions: 1, segment: 200_000 };
+
+type Workload = (&'static str, &'static [Step]);
+
+/// Small records, rolls, closes.
+const SMALL: Workload = (
+    "small",
+    &[
+        Step::Create("p", POWER),
+        Step::Send("p", 0, 3, 100),
+        Step::Wait("p", 0),
+        Step::Create("c", CRASH),
+        Step::Send("c", 1, 4, 60),
+        Step::Batch("p", 0, 3, 200),
+        Step::Tick,
+        Step::Send("p", 0, 2, 50),
+        Step::Send("c", 0, 2, 300),
+        Step::Reopen,
+        Step::Send("p", 0, 2, 400),
+        Step::Wait("p", 0),
+        Step::Batch("c", 1, 5, 100),
+        Step::Flush,
+        Step::Close,
+    ],
+);
+
+/// More than the stage holds.
+const FULL: Workload = (
+    "full",
+    &[
+        Step::Create("p", POWER),
+        Step::Create("c", CRASH),
+        Step::Send("p", 0, 30, 900),
+        Step::Wait("p", 0),
+        Step::Send("c", 0, 40, 740),
+        Step::Send("p", 0, 40, 700),
+        Step::Tick,
+        Step::Send("c", 1, 10, 200),
+        Step::Wait("p", 0),
+        Step::Send("c", 0, 9, 700),
+    ],
+);
+
+/// Calls too large for the stage between small ones.
+const THROUGH: Workload = (
+    "through",
+    &[
+        Step::Create("p", LARGE),
+        Step::Create("c", Shape { level: ProcessCrash, ..LARGE }),
+        Step::Send("p", 0, 2, 100),
+        Step::Wait("p", 0),
+        Step::Send("c", 0, 2, 100),
+        Step::Send("p", 0, 1, 70_000),
+        Step::Send("p", 0, 2, 30),
+        Step::Wait("p", 0),
+        Step::Send("c", 0, 1, 70_000),
+        Step::Send("c", 0, 2, 100),
+        Step::Send("p", 0, 1, 90_000),
+        Step::Wait("p", 0),
+        Step::Batch("p", 0, 3, 30_000),
+        Step::Tick,
+        Step::Send("p", 0, 1, 66_000),
+        Step::Reopen,
+        Step::Send("c", 0, 1, 70_000),
+    ],
+);
+
+/// Topics come and go, and come again.
+const TOPICS: Workload = (
+    "topics",
+    &[
+        Step::Create("p", POWER),
+        Step::Create("c", CRASH),
+        Step::Send("p", 0, 5, 300),
+        Step::Send("c", 0, 5, 300),
+        Step::Send("c", 1, 3, 300),
+        Step::Flush,
+        Step::Tick,
+        Step::Delete("p"),
+        Step::Create("p", CRASH),
+        Step::Send("p", 1, 3, 50),
+        Step::Delete("c"),
+        Step::Send("p", 0, 70, 740),
+        Step::Reopen,
+        Step::Delete("p"),
+        Step::Create("p", POWER),
+        Step::Wait("p", 0),
+        Step::Close,
+    ],
+);
+
+/// What is left when the machine stops at operation `at` of a workload.
+fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
+    let disk = SimDisk::new();
+    disk.crash_at(at);
+    if let Some(bytes) = short {
+        disk.fail_at(at, Fault::ShortWrite(bytes));
+    }
+    let mut bed = Bed::on(disk, Account::default());
+    let _ = bed.open().and_then(|()| bed.run(steps));
+    assert!(bed.disk.is_off(), "the workload has ended before operation {at}");
+    bed
+}
+
+fn length(steps: &[Step]) -> u64 {
+    let mut bed = Bed::on(SimDisk::new(), Account::default());
+    bed.open().unwrap();
+    bed.run(steps).unwrap();
+    // Operations of the drop that follows are not counted: they vary with the topics' ids.
+    bed.disk.operations() - 8
+}
+
+fn ends(at: u64) -> Vec<End> {
+    let mut ends = vec![End::Kill, End::NOTHING, End::EVERYTHING];
+    ends.extend((0..much(3, 24)).map(|n| End::seed(at * 100 + n)));
+    ends
+}
+
+fn again(bed: &Bed, end: End) -> Bed {
+    Bed::on(end.of(&bed.disk), bed.account.clone())
+}
+
+/// Crashes at every `stride`th operation; at every one in a long run.
+fn every_point((name, steps): Workload, stride: usize) {
+    for at in (0..length(steps)).step_by(much(stride, 1)) {
+        for short in [None, Some(300)].into_iter().take(much(1 + usize::from(at % 5 == 0), 2)) {
+            let bed = crashed(steps, at, short);
+            for end in ends(at) {
+                let what = format!("{name}: crash at {at} ({short:?}), {end:?}");
+                let mut after = again(&bed, end);
+                after.recover(end, &what);
+                after.go_on(at, &what);
+            }
+        }
+    }
+}
+
+/// A crash in the middle of the recovery from a crash, and of the first use after it.
+fn every_second_point((name, steps): Workload) {
+    let stride = much(97, 1);
+    for at in (0..length(steps)).step_by(stride) {
+        let bed = crashed(steps, at, None);
+        for first in [End::Kill, End::seed(at)] {
+            let points = {
+                let mut after = again(&bed, first);
+                after.recover(first, "a first time");
+                after.disk.operations()
+            };
+            for second_at in (at % much(7, 1)..points + 1).step_by(much(7, 1)) {
+                let mut after = again(&bed, first);
+                after.disk.crash_at(second_at);
+                let _ = after.open().and_then(|()| after.producer().flush());
+                for second in [End::Kill, End::NOTHING, End::seed(second_at)] {
+                    let what = format!(
+                        "{name}: crash at {at}, {first:?}, then at {second_at}, {second:?}"
+                    );
+                    let mut last = again(&after, second);
+                    let end = if first == End::Kill { second } else { first };
+                    last.recover(end, &what);
+                    if second_at % 4 == 0 {
+                        last.go_on(at, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn small_records_survive_a_crash_at_every_operation() {
+    every_point(SMALL, 1);
+}
+
+#[test]
+fn a_full_stage_survives_a_crash_at_every_operation() {
+    every_point(FULL, 8);
+}
+
+#[test]
+fn large_calls_survive_a_crash_at_every_operation() {
+    every_point(THROUGH, 1);
+}
+
+#[test]
+fn topics_survive_a_crash_at_every_operation() {
+    every_point(TOPICS, 6);
+}
+
+#[test]
+fn recovery_survives_a_crash_at_every_operation() {
+    let workloads = [SMALL, THROUGH, TOPICS, FULL];
+    for workload in workloads.into_iter().take(much(3, 4)) {
+        every_second_point(workload);
+    }
+}
+
+/// A topic whose creation nobody acknowledged may be used after a kill. What is made durable of
+/// it must not outlive the topic itself.
+#[test]
+fn a_topic_found_after_a_kill_is_as_durable_as_what_is_in_it() {
+    for shape in [LARGE, Shape { level: ProcessCrash, segment: 70_000, ..LARGE }] {
+        let created = [Step::Create("p", shape)];
+        for at in 0..length(&created) + 8 {
+            let disk = SimDisk::new();
+            disk.crash_at(at);
+            let mut bed = Bed::on(disk, Account::default());
+            let _ = bed.open().and_then(|()| bed.run(&created));
+            let mut bed = bed.end(End::Kill);
+            bed.open().unwrap();
+            if bed.log().admin().list_topics().unwrap().is_empty() {
+                continue;
+            }
+            for _ in 0..3 {
+                bed.step(Step::Send("p", 0, 1, 66_000)).unwrap();
+                bed.log().tick();
+            }
+            let what = format!("{shape:?}: crash at {at}");
+            for end in [End::NOTHING, End::seed(at), End::seed(at + 1_000)] {
+                again(&bed, end).recover(end, &what);
+            }
+        }
+    }
+}

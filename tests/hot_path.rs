@@ -1,0 +1,191 @@
+//! What an append does not do: in steady state it allocates nothing and asks the system for
+//! nothing.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use allocation_counter::measure;
+use std::path::Path;
+
+use alluvium::{Durability, EventLog, NewTopic, Producer, Topic};
+use tempfile::TempDir;
+
+const TOPIC: &str = "orders";
+const KEY: &[u8; 16] = b"sixteen byte key";
+const VALUE: [u8; 100] = [b'v'; 100];
+
+/// Bytes that one of the records takes in the stage.
+const ENCODED: usize = 136;
+const LARGEST_CHUNK: usize = 256 << 10;
+
+/// So many records go through the stage twice before anything is counted.
+const WARM_UP: usize = 2 * (4 << 20) / ENCODED;
+
+/// A log that does nothing in the background, so that every event is the append's own.
+struct Bed {
+    producer: Producer,
+    topic: Topic,
+    log: EventLog,
+}
+
+impl Bed {
+    fn new(level: Durability, home: &Path) -> Self {
+        let builder = EventLog::builder();
+        let builder = match level {
+            Durability::Memory => builder,
+            level => builder.path(home.join("log")).durability(level).background(false),
+        };
+        let log = builder.open().unwrap();
+        let topic = log.create_topic(NewTopic::new(TOPIC)).unwrap();
+        let producer = log.producer().build().unwrap();
+        let bed = Self { producer, topic, log };
+        bed.send(WARM_UP);
+        bed.rest();
+        bed
+    }
+
+    fn send(&self, count: usize) {
+        for _ in 0..count {
+            let _ = self.producer.send(self.topic.record(&VALUE).key(KEY)).unwrap();
+        }
+    }
+
+    /// Empties the stage, so that what follows fits in it.
+    fn rest(&self) {
+        self.producer.flush().unwrap();
+        self.log.tick();
+    }
+}
+
+/// On a real disk, beside what cargo builds.
+fn scratch() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+// ------------------------------------------------------------------------------------ allocation
+
+#[test]
+fn ten_thousand_appends_allocate_at_most_when_a_chunk_begins() {
+    const RECORDS: usize = 10_000;
+    // What a chunk brings with it (its place in lists) may be allocated; a record may not.
+    const PER_CHUNK: u64 = 5;
+    let chunks = (RECORDS * ENCODED).div_ceil(LARGEST_CHUNK) as u64 + 1;
+    for level in [Durability::Memory, Durability::ProcessCrash, Durability::PowerLoss] {
+        let home = scratch();
+        let bed = Bed::new(level, home.path());
+        let mut sends_that_allocate = 0;
+        let all = measure(|| {
+            for _ in 0..RECORDS {
+                let one = measure(|| bed.send(1));
+                sends_that_allocate += u64::from(one.count_total > 0);
+            }
+        });
+        println!(
+            "{level:?}: {} allocations in {sends_that_allocate} of {RECORDS} sends, {chunks} chunks",
+            all.count_total
+        );
+        assert!(all.count_total <= PER_CHUNK * chunks, "{level:?}: {}", all.count_total);
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(measure(|| drop(std::hint::black_box(Box::new(1)))).count_total, 1);
+}
+
+// ---------------------------------------------------------------------------------- system calls
+
+/// A child process forbids itself every system call but `write`, on pain of death, and appends:
+/// what lives through it has made none.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod system_calls {
+    use std::env;
+    use std::process::{Command, Stdio};
+
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+    use super::*;
+
+    /// What the child is to do: the name of a level, or of the crime.
+    const TASK: &str = "ALLUVIUM_HOT_PATH_TASK";
+    const HOME: &str = "ALLUVIUM_HOT_PATH_HOME";
+    const CRIME: &str = "crime";
+    const FORBIDDEN: &str = "system calls are forbidden from here";
+    const SURVIVED: &str = "none was made";
+    const RECORDS: usize = 10_000;
+
+    /// Forbids this thread all but `write`. False where the system has no such thing.
+    fn forbid_system_calls() -> bool {
+        let write = if cfg!(target_arch = "x86_64") { 1 } else { 64 };
+        let arch = env::consts::ARCH.try_into().unwrap();
+        let (kill, allow) = (SeccompAction::KillProcess, SeccompAction::Allow);
+        let filter = SeccompFilter::new([(write, vec![])].into(), kill, allow, arch).unwrap();
+        let program: BpfProgram = filter.try_into().unwrap();
+        apply_filter(&program).is_ok()
+    }
+
+    /// Whether the child was forbidden system calls, and whether it lived through its task.
+    fn outcome(task: &str) -> (bool, bool) {
+        let home = scratch();
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "system_calls::child", "--ignored", "--nocapture"])
+            .env(TASK, task)
+            .env(HOME, home.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned();
+        (said.contains(FORBIDDEN), said.contains(SURVIVED))
+    }
+
+    #[test]
+    #[ignore = "the body of a child process"]
+    fn child() {
+        let Ok(task) = env::var(TASK) else { return };
+        let home = env::var_os(HOME).unwrap();
+        let level = match task.as_str() {
+            "process-crash" => Durability::ProcessCrash,
+            "power-loss" => Durability::PowerLoss,
+            _ => Durability::Memory,
+        };
+        let bed = Bed::new(level, home.as_ref());
+        if !forbid_system_calls() {
+            return;
+        }
+        println!("{FORBIDDEN}");
+        if task == CRIME {
+            std::thread::yield_now();
+        } else {
+            bed.send(RECORDS);
+        }
+        println!("{SURVIVED}");
+        // To close the log is a crime too: the process ends here in any case.
+    }
+
+    fn survives(task: &str) {
+        match outcome(task) {
+            (false, _) => println!("system calls cannot be forbidden here: nothing was shown"),
+            (true, survived) => assert!(survived, "{task}: an append made a system call"),
+        }
+    }
+
+    #[test]
+    fn ten_thousand_appends_in_memory_make_no_system_call() {
+        survives("memory");
+    }
+
+    #[test]
+    fn ten_thousand_appends_at_process_crash_make_no_system_call() {
+        survives("process-crash");
+    }
+
+    #[test]
+    fn ten_thousand_appends_at_power_loss_make_no_system_call() {
+        survives("power-loss");
+    }
+
+    #[test]
+    fn a_system_call_is_noticed() {
+        let (_, survived) = outcome(CRIME);
+        assert!(!survived);
+    }
+}
