@@ -17,8 +17,9 @@ const VALUE: [u8; 100] = [b'v'; 100];
 const ENCODED: usize = 136;
 const LARGEST_CHUNK: usize = 256 << 10;
 
-/// So many records go through the stage twice before anything is counted.
-const WARM_UP: usize = 2 * (4 << 20) / ENCODED;
+/// So many records go through the stage three times, and past the first ceiling of a partition,
+/// before anything is counted.
+const WARM_UP: usize = 3 * (4 << 20) / ENCODED;
 
 /// A log that does nothing in the background, so that every event is the append's own.
 struct Bed {

@@ -138,7 +138,6 @@ fn walk(chunk: &[u8], identity: &Identity, slot: Slot) -> Option<Vec<BatchSpot>>
         // The only field that neither the check nor the records tell; the identity does.
         header.leader_epoch = identity.incarnation;
         check = check_batch(check, &header, tail);
-        header.leader_epoch = identity.incarnation;
         check = walk_records(check, &mut header, payload)?;
         if header.base_offset != next {
             return None;
