@@ -52,6 +52,10 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// timestamp (A25).
     fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>>;
 
+    /// Where reading can go on after a fetch from `from` has failed with `CorruptMessage`: behind
+    /// the damaged batch, or at the next one that can be found.
+    fn behind_damage(&self, from: u64) -> Result<u64>;
+
     /// Waits until everything below `offset` has reached the partition's level. The caller does
     /// the work itself when nobody does. `DeliveryTimeout` at the deadline.
     fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()>;

@@ -75,9 +75,9 @@ pub use base::{
     TopicConfig, TopicId, TopicPartition,
 };
 pub use client::{
-    BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerRecord, Delivery, Gap,
-    OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Placed, Producer,
-    ProducerBuilder, Record, Records, RecordsIter, Topic, WakeupHandle,
+    BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,
+    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Placed, Producer,
+    ProducerBuilder, Record, Records, RecordsIter, ResetReason, StopHandle, Topic, WakeupHandle,
 };
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};

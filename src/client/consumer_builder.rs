@@ -16,6 +16,7 @@ pub(super) struct ConsumerSettings {
     pub(super) max_poll_records: usize,
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) fetch_max_bytes: usize,
+    pub(super) skip_corrupt: bool,
 }
 
 impl Default for ConsumerSettings {
@@ -25,6 +26,7 @@ impl Default for ConsumerSettings {
             max_poll_records: 500,
             max_partition_fetch_bytes: 1 << 20,
             fetch_max_bytes: 50 << 20,
+            skip_corrupt: false,
         }
     }
 }
@@ -75,18 +77,31 @@ const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.
 pub struct ConsumerBuilder {
     backend: Arc<dyn Backend>,
     reset: Option<OffsetReset>,
+    skip_corrupt: bool,
     settings: Vec<(String, String)>,
 }
 
 impl ConsumerBuilder {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, reset: None, settings: Vec::new() }
+        Self { backend, reset: None, skip_corrupt: false, settings: Vec::new() }
     }
 
     /// Where to read from when no position is known or it is out of range. Default:
     /// [`OffsetReset::Latest`]. Wins over `auto.offset.reset`.
     pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
         self.reset = Some(reset);
+        self
+    }
+
+    /// Whether polls step over stored data that is damaged. Default: no, such a poll fails with
+    /// `CorruptMessage` and the position stays.
+    ///
+    /// What is stepped over is told: as a gap ([`Records::gaps`](crate::Records::gaps)) and, with
+    /// the cause, as [`ConsumerEvent::SkippedDamage`](crate::ConsumerEvent::SkippedDamage). It is
+    /// one batch where its beginning can be read, else everything up to the next batch that can
+    /// be found. A disk that fails to read is not damage, and remains an error.
+    pub fn skip_corrupt(mut self, skip: bool) -> Self {
+        self.skip_corrupt = skip;
         self
     }
 
@@ -118,6 +133,7 @@ impl ConsumerBuilder {
             settings.set(key, value)?;
         }
         settings.reset = self.reset.unwrap_or(settings.reset);
+        settings.skip_corrupt = self.skip_corrupt;
         self.backend.check_open()?;
         Ok(Consumer::new(self.backend, settings))
     }

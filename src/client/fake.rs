@@ -47,6 +47,7 @@ pub(super) struct State {
     pub(super) gaps: Vec<(u64, u64)>,
     /// Records stay invisible until `publish` or `help`.
     pub(super) lazy: bool,
+    pub(super) closed: bool,
     pub(super) fetches: Vec<Fetch>,
     pub(super) fail_fetch: Option<Error>,
     pub(super) fail_append: Option<Error>,
@@ -92,6 +93,9 @@ impl Fake {
     pub(super) fn delete(&self, name: &str) {
         let route = self.routes.lock().remove(name).unwrap();
         route.deleted.store(true, Ordering::Release);
+        for number in 0..route.partitions.len() as u32 {
+            self.partition(name, number).close();
+        }
     }
 
     pub(super) fn partition(&self, name: &str, number: u32) -> Arc<FakePartition> {
@@ -174,6 +178,12 @@ impl FakePartition {
         for (_, _, waker) in wakers {
             waker.wake();
         }
+    }
+
+    /// The topic is gone: whoever waits is called.
+    fn close(&self) {
+        self.state.lock().closed = true;
+        self.publish();
     }
 
     pub(super) fn waiters(&self) -> usize {
@@ -291,6 +301,12 @@ impl PartitionBackend for FakePartition {
         Ok(None)
     }
 
+    fn behind_damage(&self, from: u64) -> Result<u64> {
+        let state = self.state.lock();
+        let batch = state.batches.iter().find(|batch| batch.header.next_offset() > from);
+        Ok(batch.map_or(state.end, |batch| batch.header.next_offset()))
+    }
+
     fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()> {
         if self.state.lock().visible >= offset {
             return Ok(());
@@ -305,7 +321,7 @@ impl PartitionBackend for FakePartition {
 
     fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
         let mut state = self.state.lock();
-        if state.visible > from || (state.lazy && state.end > state.visible) {
+        if state.closed || state.visible > from || (state.lazy && state.end > state.visible) {
             return None;
         }
         state.tokens += 1;

@@ -3,8 +3,10 @@
 //! Clients know [`Backend`](crate::backend::Backend) and nothing behind it.
 
 mod batch_delivery;
+mod bell;
 mod consumer;
 mod consumer_builder;
+mod consumer_event;
 mod consumer_record;
 mod delivery;
 mod fetcher;
@@ -31,6 +33,7 @@ mod tests;
 pub use batch_delivery::{BatchDelivery, BatchPart};
 pub use consumer::Consumer;
 pub use consumer_builder::ConsumerBuilder;
+pub use consumer_event::{ConsumerEvent, ResetReason};
 pub use consumer_record::ConsumerRecord;
 pub use delivery::{Delivery, OwnedDelivery, Placed};
 pub use offset_reset::OffsetReset;
@@ -41,4 +44,4 @@ pub use producer_builder::ProducerBuilder;
 pub use record::Record;
 pub use records::{Gap, Records, RecordsIter};
 pub use topic::Topic;
-pub use wakeup::WakeupHandle;
+pub use wakeup::{StopHandle, WakeupHandle};

@@ -40,46 +40,62 @@ impl OffsetReset {
     }
 }
 
-const FORMS: &str = "it must be earliest, latest, none or by_duration:PnDTnHnMn.nS";
+const FORMS: &str = "it must be earliest, latest, none or by_duration:PnDTnHnMn.nS, not negative";
 
-/// A duration of ISO 8601 in days, hours, minutes and seconds; not negative.
+/// A duration of ISO 8601 as Kafka reads it: days, hours, minutes, seconds, in either case of
+/// letters, each with a sign of its own or one for all. The whole must not be negative.
 fn iso_duration(text: &str) -> Option<Duration> {
+    let text = text.to_ascii_uppercase();
+    let (sign, text) = signed(&text);
     let text = text.strip_prefix('P')?;
     let (days, time) = match text.split_once('T') {
         Some((_, "")) => return None,
         Some((days, time)) => (days, time),
         None => (text, ""),
     };
-    let mut total = Duration::ZERO;
+    let mut nanos: i128 = 0;
     let mut found = false;
     for (mut rest, units) in [(days, DAYS), (time, TIMES)] {
         for (unit, seconds) in units {
             let Some((number, behind)) = rest.split_once(*unit) else { continue };
-            total = total.checked_add(amount(number, *unit == 'S')?.checked_mul(*seconds)?)?;
+            nanos += amount(number, *unit == 'S')? * seconds;
             (rest, found) = (behind, true);
         }
         if !rest.is_empty() {
             return None;
         }
     }
-    found.then_some(total)
+    let nanos = u128::try_from(sign * nanos).ok().filter(|_| found)?;
+    let seconds = i64::try_from(nanos / NANOS as u128).ok()?;
+    Some(Duration::new(seconds.unsigned_abs(), (nanos % NANOS as u128) as u32))
 }
 
-const DAYS: &[(char, u32)] = &[('D', 86_400)];
-const TIMES: &[(char, u32)] = &[('H', 3_600), ('M', 60), ('S', 1)];
+const NANOS: i128 = 1_000_000_000;
+const DAYS: &[(char, i128)] = &[('D', 86_400)];
+const TIMES: &[(char, i128)] = &[('H', 3_600), ('M', 60), ('S', 1)];
 
-/// A whole number of seconds, or one with up to nine decimals.
-fn amount(number: &str, decimals: bool) -> Option<Duration> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+/// The sign in front of a text, and what is behind it.
+fn signed(text: &str) -> (i128, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+/// A whole number in nanoseconds; of seconds with up to nine decimals behind a point or comma.
+fn amount(number: &str, decimals: bool) -> Option<i128> {
+    let (sign, number) = signed(number);
+    let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 9 {
         return None;
     }
-    if number.contains('.') && !decimals {
+    if !decimals && number.len() > whole.len() {
         return None;
     }
-    let nanos = format!("{fraction:0<9}").parse().ok()?;
-    Some(Duration::new(whole.parse().ok()?, nanos))
+    let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+    let whole = i128::from(whole.parse::<i64>().ok()?);
+    Some(sign * (whole * NANOS + fraction))
 }
 
 #[cfg(test)]
@@ -101,6 +117,69 @@ mod tests {
         assert_eq!(by("P1DT2H3M4.5S"), Duration::from_millis(93_784_500));
         assert_eq!(by("PT0S"), Duration::ZERO);
         assert_eq!(by("PT10M"), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn c07_a_duration_is_read_as_kafka_reads_it() {
+        let by = |text: &str| iso_duration(text).map(|duration| duration.as_nanos());
+        let (second, hour, day) = (1_000_000_000, 3_600_000_000_000, 86_400_000_000_000);
+        for (text, nanos) in [
+            ("PT20.345S", 20_345_000_000),
+            ("PT15M", hour / 4),
+            ("PT10H", 10 * hour),
+            ("P2D", 2 * day),
+            ("P2DT3H4M", 2 * day + 3 * hour + hour / 15),
+            ("pt1h", hour),
+            ("p1dt0.5s", day + second / 2),
+            ("PT0,25S", second / 4),
+            ("PT1.S", second),
+            ("PT0.123456789S", 123_456_789),
+            ("+PT1H", hour),
+            ("PT+1H", hour),
+            ("P1DT-1H", 23 * hour),
+            ("-PT-6H+3M", 6 * hour - hour / 20),
+            ("-P-1D", day),
+            ("PT36H", 36 * hour),
+            ("PT90M", hour + hour / 2),
+            ("PT9223372036854775807S", i64::MAX as u128 * second),
+        ] {
+            assert_eq!(by(text), Some(nanos), "{text}");
+        }
+        for text in [
+            "PT-6H",
+            "-PT6H",
+            "-P1D",
+            "P1DT-25H",
+            "PT-0.5S", // Negative.
+            "P",
+            "PT",
+            "P1DT",
+            "P1",
+            "T1H",
+            "1D",
+            "",
+            "PT1",
+            "P1H",
+            "PT1D",
+            "PT1M1H", // Not whole.
+            "P1Y",
+            "P1M",
+            "P1W",
+            "P1.5D",
+            "PT1.5H",
+            "PT.5S",
+            "PT0.1234567890S",
+            "PT1S1S",
+            "PT--1S",
+            "--PT1S",
+            " PT1S",
+            "PT1 S",
+            "PT\u{663}S",
+            "PT9223372036854775808S",
+            "P9223372036854775807D",
+        ] {
+            assert_eq!(by(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! One assigned partition: its position, and what was fetched but not yet given.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
-use crate::backend::{Backend, Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute};
+use crate::backend::{
+    Backend, Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute, WaitToken,
+};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::batch::Damage;
 
+use super::bell::Chime;
+use super::consumer_event::{ConsumerEvent, Events, ResetReason};
 use super::offset_reset::OffsetReset;
 use super::positions::Position;
 use super::records::Records;
@@ -19,6 +24,10 @@ use super::walk::walk;
 pub(super) struct Context<'c> {
     pub(super) backend: &'c dyn Backend,
     pub(super) reset: OffsetReset,
+    /// Whether damage is stepped over.
+    pub(super) skip_corrupt: bool,
+    /// What the consumer is to be told of.
+    pub(super) events: &'c RefCell<Events>,
 }
 
 /// How much one look at a partition may bring.
@@ -37,6 +46,8 @@ pub(super) struct Slot {
     route: Arc<TopicRoute>,
     /// A cell, because asking for a position fixes it (C09).
     position: Cell<Position>,
+    /// Why the position is not known, while it is not, and where it was.
+    unset: Cell<(ResetReason, Option<u64>)>,
     batches: Vec<FetchedBatch>,
     /// The first of `batches` with something left.
     first: usize,
@@ -46,10 +57,22 @@ pub(super) struct Slot {
     hint: FetchHint,
     /// The topic was deleted and the caller has been told.
     orphaned: bool,
+    paused: bool,
+    /// It stands in the fetcher's line of turns.
+    pub(super) has_turn: bool,
+    chime: Arc<Chime>,
+    /// The chime as the partition takes it.
+    waker: Waker,
+    /// Where the chime is registered. It stays here when it has rung: then nobody knows it.
+    token: Option<WaitToken>,
 }
 
 impl Slot {
-    pub(super) fn new(backend: &dyn Backend, partition: TopicPartition) -> Result<Self> {
+    pub(super) fn new(
+        backend: &dyn Backend,
+        partition: TopicPartition,
+        chime: Arc<Chime>,
+    ) -> Result<Self> {
         let route = backend.resolve(partition.topic())?;
         let door = Arc::clone(door(&route, partition.partition())?);
         Ok(Self {
@@ -57,12 +80,18 @@ impl Slot {
             door,
             route,
             position: Cell::new(Position::Unset),
+            unset: Cell::new((ResetReason::NoPosition, None)),
             batches: Vec::new(),
             first: 0,
             buffered: 0,
             gaps: Vec::new(),
             hint: FetchHint::default(),
             orphaned: false,
+            paused: false,
+            has_turn: false,
+            waker: Waker::from(Arc::clone(&chime)),
+            chime,
+            token: None,
         })
     }
 
@@ -78,15 +107,55 @@ impl Slot {
         self.route.is_deleted()
     }
 
-    /// Bytes fetched and not yet given.
-    pub(super) fn buffered(&self) -> usize {
-        self.buffered
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Returns nothing from now on, or goes on. Position and what was fetched are kept (C11).
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        // What was to be told of it is told when it goes on.
+        self.orphaned = false;
+    }
+
+    /// Bytes fetched and not yet given, as the bound of all partitions counts them: what stands
+    /// behind a pause must not starve the others.
+    pub(super) fn counted(&self) -> usize {
+        if self.paused { 0 } else { self.buffered }
     }
 
     /// Where a reader of this partition waits; `None` when there is no position to wait at.
     pub(super) fn waits_at(&self) -> Option<u64> {
         match self.position.get() {
-            Position::At(offset) if !self.is_deleted() => Some(offset),
+            Position::At(offset) if !self.is_deleted() && !self.paused => Some(offset),
+            _ => None,
+        }
+    }
+
+    /// Leaves the chime with the partition, to be called when there is something to do. False
+    /// when there already is.
+    pub(super) fn rest(&mut self) -> bool {
+        let Some(from) = self.waits_at().filter(|_| self.batches.is_empty()) else { return false };
+        self.take_chime_back();
+        self.token = self.door.register(from, &self.waker);
+        self.token.is_some()
+    }
+
+    /// The chime has rung, and the slot is about to be looked at.
+    pub(super) fn called(&self) {
+        self.chime.reset();
+    }
+
+    fn take_chime_back(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.door.unregister(token);
+        }
+    }
+
+    /// Where reading goes on, if that is known: nothing is fixed by asking.
+    pub(super) fn known_position(&self) -> Option<u64> {
+        match self.position.get() {
+            Position::At(offset) => Some(offset),
             _ => None,
         }
     }
@@ -94,6 +163,7 @@ impl Slot {
     /// Reads elsewhere from the next poll on; what was fetched is forgotten (C10).
     pub(super) fn seek(&mut self, position: Position) {
         self.position.set(position);
+        self.orphaned = false;
         self.forget();
     }
 
@@ -107,11 +177,18 @@ impl Slot {
 
     /// The offset of the next record to give; fixes a position that was not yet known.
     pub(super) fn position(&self, context: Context<'_>) -> Result<u64> {
-        let Context { backend, reset } = context;
+        let Context { backend, reset, .. } = context;
         let position = self.position.get();
-        let offset = position.resolve(&self.partition, &*self.door, backend, reset)?;
-        self.position.set(Position::At(offset));
-        Ok(offset)
+        let to = position.resolve(&self.partition, &*self.door, backend, reset)?;
+        if position == Position::Unset {
+            let (reason, wanted) = self.unset.get();
+            let partition = self.partition.clone();
+            let event = ConsumerEvent::Reset { partition, wanted, to, reason };
+            context.events.borrow_mut().push(event);
+            self.unset.set((ResetReason::NoPosition, None));
+        }
+        self.position.set(Position::At(to));
+        Ok(to)
     }
 
     /// Gives what there is. On an error, what was given before stays given and the position is
@@ -125,6 +202,21 @@ impl Slot {
         if self.is_deleted() && !self.follow(context.backend)? {
             return Ok(());
         }
+        match self.collect_sound(context, room, into) {
+            Err(error) if context.skip_corrupt && error.kind() == ErrorKind::CorruptMessage => {
+                self.skip_damage(context, error, into)
+            }
+            // What was fetched is read again: the position has not moved past it.
+            outcome => outcome.inspect_err(|_| self.forget()),
+        }
+    }
+
+    fn collect_sound(
+        &mut self,
+        context: Context<'_>,
+        room: Room,
+        into: &mut Records,
+    ) -> Result<()> {
         let before = into.len();
         self.give(room.records, into)?;
         if self.batches.is_empty() && room.bytes > 0 && into.len() - before < room.records {
@@ -137,8 +229,13 @@ impl Slot {
     /// After a deletion: goes over to a new topic of the name, from where the policy says.
     /// False while there is none; an error the first time (C25).
     fn follow(&mut self, backend: &dyn Backend) -> Result<bool> {
-        match Slot::new(backend, self.partition.clone()) {
-            Ok(slot) => *self = slot,
+        let (partition, chime) = (self.partition.clone(), Arc::clone(&self.chime));
+        match Slot::new(backend, partition, chime) {
+            Ok(mut slot) => {
+                slot.unset.set((ResetReason::NewTopic, self.known_position()));
+                slot.has_turn = self.has_turn;
+                *self = slot;
+            }
             Err(error) if !self.orphaned => {
                 self.orphaned = true;
                 self.forget();
@@ -187,7 +284,35 @@ impl Slot {
             return Err(error.with_partition(&self.partition).with_offset(from));
         }
         self.seek(Position::Unset);
+        self.unset.set((ResetReason::OutOfRange, Some(from)));
         self.position(context)
+    }
+
+    /// Steps over what cannot be read at the position, and tells of it as a gap.
+    fn skip_damage(
+        &mut self,
+        context: Context<'_>,
+        cause: Error,
+        into: &mut Records,
+    ) -> Result<()> {
+        let Some(from) = self.known_position() else { return Err(cause) };
+        let behind_batch = self.batches.get(self.first).map(|batch| batch.header.next_offset());
+        let to = match behind_batch {
+            // Its bytes are as they were written, and yet no records.
+            Some(behind) => behind,
+            None => self.door.behind_damage(from)?,
+        };
+        if to <= from {
+            return Err(cause);
+        }
+        self.forget();
+        self.position.set(Position::At(to));
+        into.push_gap(&self.partition, from, to);
+        into.advance(&self.partition, to);
+        let partition = self.partition.clone();
+        let event = ConsumerEvent::SkippedDamage { partition, from, to, cause };
+        context.events.borrow_mut().push(event);
+        Ok(())
     }
 
     /// Moves up to `room` records from what was fetched into `into`.
@@ -211,9 +336,7 @@ impl Slot {
         let walked = match walk(batch, from, room) {
             Ok(walked) => walked,
             Err(damage) => {
-                let error = damaged(&self.partition, from, batch.header.next_offset(), damage);
-                self.forget();
-                return Err(error);
+                return Err(damaged(&self.partition, from, batch.header.next_offset(), damage));
             }
         };
         let payload = if walked.finished {
@@ -251,6 +374,12 @@ impl Slot {
             into.advance(&self.partition, position);
         }
         position > before
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.take_chime_back();
     }
 }
 

@@ -1,18 +1,14 @@
-//! How another thread ends a poll.
+//! How another thread ends a poll, or a loop over records.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
 
-use parking_lot::Mutex;
-
-use crate::base::{Error, ErrorKind, Result};
+use super::bell::Bell;
 
 /// Ends a consumer's poll from another thread. From
 /// [`Consumer::wakeup_handle`](crate::Consumer::wakeup_handle).
 #[derive(Clone)]
-pub struct WakeupHandle(Arc<Wakeup>);
+pub struct WakeupHandle(pub(super) Arc<Bell>);
 
 impl WakeupHandle {
     /// Makes the poll that runs, or else the next one, fail once with `ErrorKind::Wakeup`.
@@ -24,48 +20,29 @@ impl WakeupHandle {
     }
 }
 
-/// What a consumer and its handles share.
-#[derive(Debug, Default)]
-pub(super) struct Wakeup {
-    requested: AtomicBool,
-    sleeper: Mutex<Option<Waker>>,
-}
-
-impl Wakeup {
-    pub(super) fn handle(self: &Arc<Self>) -> WakeupHandle {
-        WakeupHandle(Arc::clone(self))
-    }
-
-    fn wakeup(&self) {
-        self.requested.store(true, Ordering::Release);
-        // Locked after the store: a sleeper who sets its waker after this sees the request.
-        let sleeper = self.sleeper.lock().take();
-        if let Some(waker) = sleeper {
-            waker.wake();
-        }
-    }
-
-    /// Whom to wake. To be set before the last look at [`is_requested`](Self::is_requested).
-    pub(super) fn set_sleeper(&self, waker: Option<Waker>) {
-        *self.sleeper.lock() = waker;
-    }
-
-    pub(super) fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Acquire)
-    }
-
-    /// Fails once per request.
-    pub(super) fn check(&self) -> Result<()> {
-        // Nearly always false, and then a load is all that it costs.
-        if self.is_requested() && self.requested.swap(false, Ordering::AcqRel) {
-            return Err(Error::new(ErrorKind::Wakeup, "the consumer was woken up"));
-        }
-        Ok(())
-    }
-}
-
 impl fmt::Debug for WakeupHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WakeupHandle").field("requested", &self.0.is_requested()).finish()
+        f.debug_struct("WakeupHandle").field("requested", &self.0.is_wakeup()).finish()
+    }
+}
+
+/// Ends a consumer's loop over records from another thread, or from within it. From
+/// [`Consumer::stop_handle`](crate::Consumer::stop_handle).
+#[derive(Clone)]
+pub struct StopHandle(pub(super) Arc<Bell>);
+
+impl StopHandle {
+    /// Ends the [`for_each`](crate::Consumer::for_each) that runs, or else the next one, after
+    /// the record that it has in hand. It then returns without an error.
+    ///
+    /// Several calls before that count as one. A plain poll is not ended.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl fmt::Debug for StopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopHandle").field("requested", &self.0.is_stop()).finish()
     }
 }

@@ -12,7 +12,7 @@ use super::manifest::SegmentEnd;
 use super::scan::{self, Order};
 use super::segment::{FIRST_BATCH, Segment};
 use super::source::Source;
-use crate::base::{Error, Result};
+use crate::base::{Error, ErrorKind, Result};
 use crate::batch::Batch;
 
 /// The footer of a segment without one.
@@ -93,6 +93,50 @@ impl Layer {
             cursor.skip(&header);
         }
         None
+    }
+
+    /// Where reading can go on when the batch at `from`, or the file's head, is damaged.
+    pub(super) fn behind_damage(&self, from: u64) -> Result<u64> {
+        let delta = from.saturating_sub(self.segment.base_offset);
+        let mut cursor = match self.cursor(Target::Offset(delta)) {
+            Ok(cursor) => cursor,
+            Err(error) if error.kind() == ErrorKind::CorruptMessage => return Ok(self.next_offset),
+            Err(error) => return Err(error),
+        };
+        loop {
+            match cursor.header() {
+                Ok(Some(header)) if header.next_offset() <= from => cursor.skip(&header),
+                Ok(Some(header)) => return Ok(header.next_offset()),
+                Ok(None) => return Ok(self.next_offset),
+                Err(trouble @ Trouble::Io(_)) => {
+                    return Err(trouble.into_error(&self.segment, from));
+                }
+                Err(Trouble::Bad { position, .. }) => return self.sound_behind(from, position),
+            }
+        }
+    }
+
+    /// The first batch behind byte `position` and offset `from` that the index leads to.
+    fn sound_behind(&self, from: u64, position: u64) -> Result<u64> {
+        let entries = match self.sealed {
+            Some((file_len, crc)) => {
+                let load = || self.load(file_len, crc);
+                let loaded = self.segment.files.loaded(self.segment.number, load)?;
+                index::unpack(&loaded.entries)
+            }
+            None => self.segment.live.read().clone(),
+        };
+        let source = Source::read(self.segment.file()?);
+        for entry in entries.into_iter().filter(|entry| u64::from(entry.position) > position) {
+            match self.cursor_at(source.clone(), Some(entry)).header() {
+                Ok(Some(header)) if header.base_offset > from => return Ok(header.base_offset),
+                Err(trouble @ Trouble::Io(_)) => {
+                    return Err(trouble.into_error(&self.segment, from));
+                }
+                _ => {}
+            }
+        }
+        Ok(self.next_offset)
     }
 
     fn live_entry(&self, offset: u64) -> Option<Entry> {

@@ -93,6 +93,16 @@ impl View {
         Ok(read.batches)
     }
 
+    /// Where reading can go on when the batch at `from` is damaged: behind it if its header can be
+    /// read, else at the next batch that the index knows, else behind the segment.
+    ///
+    /// # Errors
+    /// `StorageError` from the disk: nothing is known about the bytes then.
+    pub fn behind_damage(&self, from: u64) -> Result<u64> {
+        let Some(layer) = self.layers_from(from).next() else { return Ok(from) };
+        layer.behind_damage(from)
+    }
+
     /// The earliest offset at or behind the log start, and below `below`, of a record whose
     /// timestamp is at least `ts`, with that timestamp (A25 to A27).
     ///

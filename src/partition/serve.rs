@@ -38,6 +38,11 @@ impl PartitionBackend for Partition {
         self.find_staged_timestamp(timestamp_ms, view.end(), marks)
     }
 
+    fn behind_damage(&self, from: u64) -> Result<u64> {
+        let view = self.view.read().clone();
+        view.behind_damage(from).map_err(|e| self.error(e))
+    }
+
     fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()> {
         self.wait_level(offset, deadline)?;
         self.check_not_lost(offset)

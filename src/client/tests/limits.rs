@@ -73,8 +73,7 @@ fn a_quiet_partition_is_not_starved_by_a_busy_one() {
     log.partition("t", 1).add(&["quiet"]);
     let mut consumer = consumer(&log, 2, &[("max.poll.records", "10")]);
     let first = consumer.poll(Duration::ZERO).unwrap();
-    assert_eq!(values(&first), ["busy"; 10]);
-    assert!(values(&consumer.poll(Duration::ZERO).unwrap()).contains(&"quiet"));
+    assert_eq!(values(&first), ["busy", "busy", "busy", "busy", "busy", "quiet"]);
 }
 
 #[test]

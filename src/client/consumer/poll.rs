@@ -1,0 +1,123 @@
+//! The poll: a look, and the wait between two looks.
+
+use std::time::Duration;
+
+use crate::base::wait::{Deadline, Parker};
+use crate::base::{Error, ErrorKind, Result};
+
+use super::super::records::Records;
+use super::{Consumer, context};
+
+/// How often a poll looks whether a deleted topic was created again.
+const TOPIC_CHECK: Duration = Duration::from_millis(100);
+
+/// What ends a wait beside records, errors and its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// Nothing.
+    Records,
+    /// A [`StopHandle`](crate::StopHandle).
+    Stop,
+}
+
+impl Consumer {
+    /// Returns records as soon as there are any, `max.poll.records` at most; none when
+    /// `timeout` has passed.
+    ///
+    /// With `Duration::ZERO` it returns what is there; `Duration::MAX` waits for ever. Under a
+    /// [`ManualClock`](crate::ManualClock) the timeout ends when injected or real time has
+    /// passed. Partitions take turns. What was read beyond `max.poll.records` is kept for the
+    /// next poll.
+    ///
+    /// # Errors
+    ///
+    /// An error never costs records: those that were found before it are returned first, and
+    /// the error by the next poll. The position stays where it is.
+    ///
+    /// - `IllegalState`: nothing is assigned.
+    /// - `Wakeup`: [`WakeupHandle::wakeup`] was called.
+    /// - `NoOffsetForPartition`, `OffsetOutOfRange`: with the reset policy `none`, naming the
+    ///   partition and the offset. Seek to go on.
+    /// - `UnknownTopicOrPartition`: a topic was deleted. Told once; the other partitions go on,
+    ///   and a new topic of that name is read as if it had just been assigned.
+    /// - `CorruptMessage`, `StorageError`: what is stored cannot be read, naming partition and
+    ///   offset. Seek past it to go on.
+    /// - `Closed`: the log is closed.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        let mut records = Records::default();
+        self.poll_into(&mut records, timeout)?;
+        Ok(records)
+    }
+
+    /// Like [`poll`](Self::poll), into `records`, whose former content is dropped and whose room
+    /// is used again. Returns how many records there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll`](Self::poll); `records` is then empty.
+    pub fn poll_into(&mut self, records: &mut Records, timeout: Duration) -> Result<usize> {
+        self.poll_heeding(Heed::Records, records, timeout)
+    }
+
+    pub(super) fn poll_heeding(
+        &mut self,
+        heed: Heed,
+        records: &mut Records,
+        timeout: Duration,
+    ) -> Result<usize> {
+        records.clear();
+        if self.look(records)? {
+            return Ok(records.len());
+        }
+        let deadline = Deadline::after(self.backend.clock(), timeout);
+        loop {
+            let due = self.backend.run_due();
+            let stopped = heed == Heed::Stop && self.bell.is_stop();
+            if stopped || deadline.has_passed(self.backend.clock()) {
+                self.look(records)?;
+                return Ok(records.len());
+            }
+            if !self.fetcher.help(deadline)? {
+                self.park(heed, due, deadline);
+            }
+            if self.look(records)? {
+                return Ok(records.len());
+            }
+        }
+    }
+
+    /// One look at everything that can end a poll. True when there is something to return.
+    fn look(&mut self, into: &mut Records) -> Result<bool> {
+        self.prepare()?;
+        let context = context(&*self.backend, &self.settings, &self.events);
+        self.fetcher.collect(context, &self.settings, into)
+    }
+
+    /// What comes before anything is fetched: whatever must be seen to, or forbids fetching.
+    fn prepare(&mut self) -> Result<()> {
+        if self.fetcher.is_empty() {
+            let message = "the consumer has no partitions: assign some first";
+            return Err(Error::new(ErrorKind::IllegalState, message));
+        }
+        self.bell.check_wakeup()?;
+        self.backend.check_open()
+    }
+
+    /// Waits until somebody calls, background work is due, or `deadline`.
+    fn park(&mut self, heed: Heed, due: Option<Duration>, deadline: Deadline) {
+        if !self.fetcher.may_sleep() {
+            return;
+        }
+        let clock = self.backend.clock();
+        let mut until = due.map_or(deadline, |due| deadline.earlier(Deadline::after(clock, due)));
+        if self.fetcher.waits_for_a_topic() {
+            // Nobody calls when a topic is created.
+            until = until.earlier(Deadline::after(clock, TOPIC_CHECK));
+        }
+        let parker = Parker::new();
+        if self.bell.sleep(parker.waker(), heed == Heed::Stop) {
+            parker.park(clock, &until);
+            self.bell.awake();
+        }
+    }
+}
