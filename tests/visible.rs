@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use alluvium::testing::SimDisk;
+use alluvium::testing::{Operation, SimDisk};
 use alluvium::{Durability, EventLog, NewTopic, OffsetReset, Producer, Topic, TopicPartition};
 
 const LARGE: usize = 100_000;
@@ -117,4 +117,40 @@ fn a_flush_does_not_rely_on_what_another_thread_is_about_to_do() {
             });
         }
     });
+}
+
+/// What a reader sees that asks at once after a kill, and what the open cost in syncs.
+fn after_a_kill(partitions: u32, settle: bool) -> (Vec<u64>, u64) {
+    let disk = SimDisk::new();
+    let (log, _, producer) = open(&disk, Durability::PowerLoss);
+    let many = log.create_topic(NewTopic::new("many").partitions(partitions)).unwrap();
+    for partition in 0..partitions {
+        for _ in 0..3 {
+            let value = vec![7; if settle { LARGE } else { 10 }];
+            producer.send(many.record(&value).partition(partition)).unwrap().wait().unwrap();
+        }
+        let _ = producer.send(many.record("not waited for").partition(partition)).unwrap();
+    }
+    let killed = disk.kill();
+    killed.start_trace();
+    let (log, ..) = open(&killed, Durability::PowerLoss);
+    let is_sync = |op: &Operation| matches!(op, Operation::Sync | Operation::SyncDir);
+    let syncs = killed.trace().iter().filter(|done| is_sync(&done.operation)).count() as u64;
+    let all: Vec<_> = (0..partitions).map(|n| TopicPartition::new("many", n)).collect();
+    let consumer = log.consumer().build().unwrap();
+    let ends = consumer.end_offsets(&all).unwrap().iter().map(|(_, end)| end).collect();
+    (ends, syncs)
+}
+
+#[test]
+fn what_was_visible_before_a_kill_is_visible_after_the_open() {
+    for settle in [false, true] {
+        let (ends, few) = after_a_kill(3, settle);
+        assert_eq!(ends, [4; 3], "settled: {settle}");
+        let (ends, many) = after_a_kill(40, settle);
+        assert_eq!(ends, [4; 40], "settled: {settle}");
+        // One sync of the stage serves them all; only large calls have segments to be synced.
+        let more = if settle { 2 * 37 } else { 0 };
+        assert!(many <= few + more, "settled: {settle}, {few} syncs of 3, {many} of 40");
+    }
 }

@@ -100,6 +100,9 @@ impl Node {
             empty_copied_stage(&options, shared)?;
         }
         finish_deletions(files, &catalogue)?;
+        if !clean {
+            shared.run_first_round();
+        }
         shared.note_manifest();
         let background = options.background && options.home.is_some();
         let flusher = background.then(|| Flusher::start(Arc::clone(shared)));

@@ -20,6 +20,8 @@ use super::{Partition, Shared};
 
 /// A partition with more unsynced bytes than this is written to its segment at once.
 const BULK: usize = 64 << 10;
+/// So many segments are synced by an open, at most.
+const OPEN_SYNCS: usize = 64;
 /// How long a waiter leaves a failing disk alone before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -216,9 +218,33 @@ impl Shared {
     /// Order of effects: seal, sync, marks, wake. What fails is listed again, so that a later
     /// round tries it; nothing that was published is taken back.
     pub(super) fn run_round(&self, all: bool) -> Result<()> {
+        self.run_round_of(self.rounds.take_dirty(all), all)
+    }
+
+    /// The round at the end of an open: what was visible to consumers before a kill is visible
+    /// again when the log is. It costs one sync of the stage, and one for each segment that the
+    /// stage does not prove: of these at most [`OPEN_SYNCS`], the others are left to a later
+    /// round. So is what fails: nobody has waited for it yet.
+    pub fn run_first_round(&self) {
+        let Some(_lead) = self.rounds.try_lead() else { return };
+        let mut syncs = 0;
+        let (now, later): (Vec<_>, Vec<_>) =
+            self.rounds.take_dirty(false).into_iter().partition(|partition| {
+                let by_stage = self.stage_syncs() && partition.is_proven_by_stage();
+                syncs += usize::from(!by_stage);
+                by_stage || syncs <= OPEN_SYNCS
+            });
+        for partition in later {
+            wake(partition.list_again());
+        }
+        if !now.is_empty() {
+            drop(self.run_round_of(now, false));
+        }
+    }
+
+    fn run_round_of(&self, dirty: Vec<Arc<Partition>>, all: bool) -> Result<()> {
         let mut plan = Plan::default();
         let mut outcome = Ok(());
-        let dirty = self.rounds.take_dirty(all);
         for partition in &dirty {
             let prepared = partition.prepare_round(&mut plan, !self.stage_syncs());
             outcome = outcome.and(self.list_if_failed(partition, prepared));
@@ -257,6 +283,19 @@ impl Shared {
 }
 
 impl Partition {
+    /// Puts the partition back into the list that it was just taken from, before anybody appends.
+    fn list_again(&self) -> Option<Waker> {
+        let mut appender = self.append.lock();
+        appender.listed = false;
+        self.list(&mut appender)
+    }
+
+    /// Whether a sync of the stage makes everything durable that is not so yet.
+    fn is_proven_by_stage(&self) -> bool {
+        let appender = self.append.lock();
+        self.marks.synced() >= appender.staged_from(appender.next_offset)
+    }
+
     /// Seals what stands open and enters into `plan` what makes it durable. `to_segments` when
     /// the stage cannot.
     fn prepare_round(self: &Arc<Self>, plan: &mut Plan, to_segments: bool) -> Result<()> {
