@@ -31,7 +31,7 @@
 //!  5   client/                     node/       two neighbours that never import each other
 //!  4                               coord/      state machines replayed from internal topics
 //!  3                               partition/  a log that is safe to share; owns all its locks
-//!  2   backend.rs                  log/  stage/   verbs | one partition's segments | write-ahead ring
+//!  2   backend/                    log/  stage/   verbs | one partition's segments | write-ahead ring
 //!  1   batch/                      disk/       bytes <-> records | the one door to the system
 //!  0   base/                                   words: errors, names, configs, clock
 //! ```

@@ -85,10 +85,20 @@ kinds! {
     UnknownTopicOrPartition = "UNKNOWN_TOPIC_OR_PARTITION", Some(3), true;
     /// One send call's encoded records exceed `max.message.bytes`.
     MessageTooLarge = "MESSAGE_TOO_LARGE", Some(10), false;
+    /// The metadata of a committed offset exceeds `offset.metadata.max.bytes`.
+    OffsetMetadataTooLarge = "OFFSET_METADATA_TOO_LARGE", Some(12), false;
     /// A topic name that breaks the naming rules.
     InvalidTopic = "INVALID_TOPIC_EXCEPTION", Some(17), false;
     /// One send call's encoded records exceed `segment.bytes`.
     RecordListTooLarge = "RECORD_LIST_TOO_LARGE", Some(18), false;
+    /// A generation of the group that is not its present one.
+    IllegalGeneration = "ILLEGAL_GENERATION", Some(22), false;
+    /// A group id that is empty, or a call that needs a group on a consumer without one.
+    InvalidGroupId = "INVALID_GROUP_ID", Some(24), false;
+    /// The group has no such member: it left, or was removed, or never joined.
+    UnknownMemberId = "UNKNOWN_MEMBER_ID", Some(25), false;
+    /// A session timeout outside of its bounds.
+    InvalidSessionTimeout = "INVALID_SESSION_TIMEOUT", Some(26), false;
     /// A timestamp outside of what a record may carry.
     InvalidTimestamp = "INVALID_TIMESTAMP", Some(32), false;
     /// Files of a format version, or with a feature, that this build does not understand.
@@ -103,8 +113,30 @@ kinds! {
     InvalidRequest = "INVALID_REQUEST", Some(42), false;
     /// The file system failed: the source names the cause.
     StorageError = "KAFKA_STORAGE_ERROR", Some(56), true;
+    /// The group has members, and the call needs an empty one.
+    NonEmptyGroup = "NON_EMPTY_GROUP", Some(68), false;
+    /// There is no group of that id.
+    GroupIdNotFound = "GROUP_ID_NOT_FOUND", Some(69), false;
+    /// Another live consumer has joined with the same `group.instance.id`: it has taken over.
+    FencedInstanceId = "FENCED_INSTANCE_ID", Some(82), false;
+    /// The group has `group.max.size` members.
+    GroupMaxSizeReached = "GROUP_MAX_SIZE_REACHED", Some(84), false;
+    /// A member of the group subscribes to the topic.
+    GroupSubscribedToTopic = "GROUP_SUBSCRIBED_TO_TOPIC", Some(86), false;
     /// A record that the format or the topic cannot hold; nothing of its batch was appended.
     InvalidRecord = "INVALID_RECORD", Some(87), false;
+    /// The member's epoch is not one that it was given: it must drop everything and join again.
+    FencedMemberEpoch = "FENCED_MEMBER_EPOCH", Some(110), false;
+    /// A static member whose predecessor has not let go.
+    UnreleasedInstanceId = "UNRELEASED_INSTANCE_ID", Some(111), false;
+    /// An assignor that the log does not have.
+    UnsupportedAssignor = "UNSUPPORTED_ASSIGNOR", Some(112), false;
+    /// A commit for a partition that the member does not own since the epoch that it names.
+    StaleMemberEpoch = "STALE_MEMBER_EPOCH", Some(113), false;
+    /// A subscription's pattern that is no regular expression.
+    InvalidRegularExpression = "INVALID_REGULAR_EXPRESSION", Some(128), false;
+    /// An assignor failed, panicked, or did not give each partition to one of its subscribers.
+    AssignorFailed = "ASSIGNOR_FAILED", None, false;
     /// The disk is full. Nothing was appended; appends resume by themselves when there is space.
     StorageFull = "STORAGE_FULL", None, true;
     /// A call could not begin its work before its deadline; nothing was appended.

@@ -32,8 +32,8 @@ const UNSAFE_FILES: [&str; 2] = ["src/disk/block.rs", "src/disk/map.rs"];
 const CLOCK_FILE: &str = "src/base/clock.rs";
 
 /// All that a program gets when it depends on this crate.
-const DEPENDENCIES: [&str; 6] =
-    ["bytes", "crc32fast", "crossbeam", "memmap2", "parking_lot", "rustix"];
+const DEPENDENCIES: [&str; 7] =
+    ["bytes", "crc32fast", "crossbeam", "memmap2", "parking_lot", "regex-lite", "rustix"];
 
 fn sin(source: &Source, line: usize, what: impl AsRef<str>) -> String {
     format!("{}:{line}: {}", source.path, what.as_ref())

@@ -3,6 +3,9 @@
 //! Clients hold an `Arc<dyn Backend>` and know nothing behind it. The embedded node is one
 //! backend; a remote cluster can be another.
 
+#[allow(dead_code, reason = "the consumer's side comes with its own change")]
+mod groups;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::wait::Deadline;
-use crate::base::{Clock, RawRecord, Result, TopicId};
+use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TopicId};
 use crate::batch::BatchHeader;
+
+#[allow(unused_imports, reason = "the consumer's side comes with its own change")]
+pub use groups::{
+    CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupAssignment,
+    GroupBackend, GroupSession, JoinGroup, MemberRef, Subscription,
+};
 
 /// Where records go to and come from.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
@@ -33,6 +42,12 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 
     /// `Closed` once the log is.
     fn check_open(&self) -> Result<()>;
+
+    /// The coordinator of groups; `UnsupportedVersion` when this backend has none.
+    #[allow(dead_code, reason = "the consumer's side comes with its own change")]
+    fn groups(&self) -> Result<&dyn GroupBackend> {
+        Err(Error::new(ErrorKind::UnsupportedVersion, "this backend coordinates no groups"))
+    }
 }
 
 /// One partition, resolved.
