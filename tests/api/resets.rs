@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use alluvium::{Consumer, ErrorKind, EventLog, ManualClock, OffsetReset};
+use alluvium::{
+    Consumer, ConsumerEvent, ErrorKind, EventLog, ManualClock, OffsetReset, ResetReason,
+};
 
 use crate::support::*;
 
@@ -152,5 +154,64 @@ fn c08_an_error_of_one_partition_costs_no_records_of_another() {
         assert_eq!(error.partition(), Some(0));
         consumer.seek(&tp("t", 0), 0).unwrap();
         assert_eq!(values(&take(&mut consumer, 1)), [b"a"]);
+    });
+}
+
+/// Partition, wanted, to, reason of each reset.
+fn resets(consumer: &mut Consumer) -> Vec<(u32, Option<u64>, u64, ResetReason)> {
+    let tell = |event| match event {
+        ConsumerEvent::Reset { partition, wanted, to, reason } => {
+            (partition.partition(), wanted, to, reason)
+        }
+        other => panic!("{other:?}"),
+    };
+    consumer.take_events().into_iter().map(tell).collect()
+}
+
+#[test]
+fn c07_c08_an_applied_reset_is_told_with_where_why_and_whence() {
+    on_each_kind(|bed| {
+        let (log, _) = aged(bed);
+        for (policy, first) in [
+            (OffsetReset::Earliest, 0),
+            (OffsetReset::Latest, 10),
+            (OffsetReset::ByDuration(Duration::from_secs(2)), 7),
+        ] {
+            let mut consumer = with(&log, policy);
+            assert_eq!(resets(&mut consumer), [], "it is needed first");
+            assert_eq!(consumer.current_lag(&tp("t", 0)).unwrap(), None);
+            assert_eq!(resets(&mut consumer), [], "a question that fixes nothing");
+            assert_eq!(consumer.position(&tp("t", 0)).unwrap(), first);
+            let begun = [(0, None, first, ResetReason::NoPosition)];
+            assert_eq!(resets(&mut consumer), begun, "{policy:?}");
+            consumer.seek(&tp("t", 0), 77).unwrap();
+            consumer.poll(Duration::ZERO).unwrap();
+            let again = [(0, Some(77), first, ResetReason::OutOfRange)];
+            assert_eq!(resets(&mut consumer), again, "{policy:?}");
+            consumer.seek_to_end(&[]).unwrap();
+            consumer.seek_to_beginning(&[]).unwrap();
+            consumer.poll(Duration::ZERO).unwrap();
+            assert_eq!(resets(&mut consumer), [], "what the caller chose is no reset");
+        }
+        let mut none = with(&log, OffsetReset::None);
+        none.seek(&tp("t", 0), 77).unwrap();
+        refused(ErrorKind::OffsetOutOfRange, none.poll(Duration::ZERO));
+        assert_eq!(resets(&mut none), [], "the error has told of it");
+    });
+}
+
+#[test]
+fn c25_the_beginning_in_a_new_topic_of_the_name_is_told() {
+    on_each_kind(|bed| {
+        let (log, _) = aged(bed);
+        let mut consumer = reader(&log, [tp("t", 0)]);
+        take(&mut consumer, 10);
+        log.admin().delete_topic("t").unwrap();
+        refused(ErrorKind::UnknownTopicOrPartition, consumer.poll(LONG));
+        put(&producer(&log), topic(&log, "t").record("new"));
+        assert_eq!(values(&take(&mut consumer, 1)), [b"new"]);
+        let told = resets(&mut consumer);
+        let second = (0, Some(10), 0, ResetReason::NewTopic);
+        assert_eq!(told, [(0, None, 0, ResetReason::NoPosition), second]);
     });
 }

@@ -50,7 +50,7 @@ impl Consumer {
     pub fn for_each<E, F>(&mut self, mut f: F) -> Result<(), E>
     where
         E: From<Error>,
-        F: FnMut(&ConsumerRecord<'_>) -> Result<(), E>,
+        F: FnMut(ConsumerRecord<'_>) -> Result<(), E>,
     {
         let mut failure = None;
         self.drive(&mut |record| match f(record) {
@@ -95,7 +95,7 @@ impl Consumer {
     /// Those of [`poll`](Self::poll); calling this again goes on.
     pub fn for_each_until<B>(
         &mut self,
-        mut f: impl FnMut(&ConsumerRecord<'_>) -> ControlFlow<B>,
+        mut f: impl FnMut(ConsumerRecord<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>> {
         let mut broken = None;
         self.drive(&mut |record| match f(record) {
@@ -109,7 +109,7 @@ impl Consumer {
     }
 
     /// The loop behind both. Ends with the first step that is not `Next`, or a stop.
-    fn drive(&mut self, f: &mut dyn FnMut(&ConsumerRecord<'_>) -> Step) -> Result<()> {
+    fn drive(&mut self, f: &mut dyn FnMut(ConsumerRecord<'_>) -> Step) -> Result<()> {
         let mut records = Records::default();
         loop {
             if self.bell.take_stop() {
@@ -144,9 +144,9 @@ struct InHand<'l> {
 
 impl InHand<'_> {
     /// True when the loop ends.
-    fn process(&mut self, f: &mut dyn FnMut(&ConsumerRecord<'_>) -> Step) -> bool {
+    fn process(&mut self, f: &mut dyn FnMut(ConsumerRecord<'_>) -> Step) -> bool {
         for record in self.records {
-            let step = f(&record);
+            let step = f(record);
             if matches!(step, Step::Refuse) {
                 return true;
             }

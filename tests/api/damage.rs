@@ -1,0 +1,153 @@
+//! Stored bytes that have changed: refused by default, stepped over by choice and never silently.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alluvium::{Consumer, ConsumerEvent, ErrorKind, EventLog, NewTopic, OffsetReset, Topic};
+
+use crate::support::*;
+
+/// Bytes of a segment file's header, and of a batch's.
+const HEADER: usize = 64;
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+}
+
+/// A batch in a file: where it begins there, and the offsets that it holds.
+#[derive(Clone, Debug)]
+struct Batch {
+    file: PathBuf,
+    at: usize,
+    offsets: Range<u64>,
+}
+
+impl Batch {
+    /// Turns one bit of it, or turns it back.
+    fn flip(&self, byte: usize) {
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.file).unwrap();
+        let (mut bit, at) = ([0], SeekFrom::Start((self.at + byte) as u64));
+        file.seek(at).unwrap();
+        file.read_exact(&mut bit).unwrap();
+        file.seek(at).unwrap();
+        file.write_all(&[bit[0] ^ 1]).unwrap();
+    }
+}
+
+fn batches(bed: &Bed, topic: &Topic) -> Vec<Batch> {
+    let mut found = Vec::new();
+    for file in bed.segment_files(topic) {
+        let bytes = fs::read(&file).unwrap();
+        let (mut at, mut next) = (HEADER, None);
+        while let Some(base) = bytes.get(at + 16..at + 24) {
+            let base = u64::from_le_bytes(base.try_into().unwrap());
+            // Behind the batches stands a footer, or nothing.
+            let is_batch = bytes[at..at + 3] == bytes[HEADER..HEADER + 3];
+            if !is_batch || next.is_some_and(|next| next != base) || number(&bytes, at + 8) == 0 {
+                break;
+            }
+            let behind = base + number(&bytes, at + 32) as u64 + 1;
+            found.push(Batch { file: file.clone(), at, offsets: base..behind });
+            (next, at) = (Some(behind), at + HEADER + number(&bytes, at + 8));
+        }
+    }
+    found.sort_by_key(|batch| batch.offsets.start);
+    found
+}
+
+/// A log of 100 records in ten batches, which stand in segments of so many bytes.
+fn hundred(bed: &Bed, segment: &str) -> (EventLog, Topic) {
+    let log = bed.open();
+    let topic = NewTopic::new("t").config("internal.segment.bytes", segment);
+    let topic = log.create_topic(topic).unwrap();
+    let producer = producer(&log);
+    // So large a call is written through to the segment, as one batch.
+    let value = [7; 10_000];
+    for _ in 0..10 {
+        let records: Vec<_> = (0..10).map(|_| topic.record(&value)).collect();
+        producer.send_batch(records).wait().unwrap();
+    }
+    (log, topic)
+}
+
+fn skipping(log: &EventLog) -> Consumer {
+    let builder = log.consumer().offset_reset(OffsetReset::Earliest).skip_corrupt(true);
+    let mut consumer = builder.build().unwrap();
+    consumer.assign([tp("t", 0)]).unwrap();
+    consumer
+}
+
+/// What a consumer reads that steps over damage: offsets, and gaps. The events agree.
+fn read_around(log: &EventLog) -> (Vec<u64>, Vec<(u64, u64)>) {
+    let mut consumer = skipping(log);
+    let (mut seen, mut gaps) = (Vec::new(), Vec::new());
+    while consumer.lag(&tp("t", 0)).unwrap() > 0 {
+        let records = consumer.poll(LONG).unwrap();
+        assert!(!records.is_empty() || !records.gaps().is_empty());
+        seen.extend(records.iter().map(|record| record.offset()));
+        gaps.extend(records.gaps().iter().map(|gap| (gap.from, gap.to)));
+    }
+    let events = consumer.take_events();
+    let skipped = events.iter().filter_map(|event| match event {
+        ConsumerEvent::SkippedDamage { partition, from, to, cause } => {
+            assert_eq!((partition, cause.kind()), (&tp("t", 0), ErrorKind::CorruptMessage));
+            assert_eq!((cause.offset(), cause.path().is_some()), (Some(*from), true));
+            Some((*from, *to))
+        }
+        _ => None,
+    });
+    assert_eq!(skipped.collect::<Vec<_>>(), gaps, "the events tell the same");
+    (seen, gaps)
+}
+
+#[test]
+fn c22_damage_is_stepped_over_by_choice_and_told_as_a_gap() {
+    // In a payload: its header says where the batch ends. In a header: the index knows the next.
+    for (byte, segment) in
+        [HEADER + 40, 16].into_iter().flat_map(|b| [(b, "350000"), (b, "9999999")])
+    {
+        on_disk(|bed| {
+            let (log, topic) = hundred(bed, segment);
+            let batches = batches(bed, &topic);
+            assert_eq!(batches.len(), 10);
+            for lost in &batches {
+                lost.flip(byte);
+                let offsets = lost.offsets.clone();
+                // By default it is refused, as often as one asks.
+                let mut strict = reader(&log, [tp("t", 0)]);
+                strict.seek(&tp("t", 0), offsets.start).unwrap();
+                for _ in 0..2 {
+                    let error = refused(ErrorKind::CorruptMessage, strict.poll(Duration::ZERO));
+                    assert_eq!(error.offset(), Some(offsets.start));
+                    assert_eq!(strict.position(&tp("t", 0)).unwrap(), offsets.start);
+                }
+                assert!(strict.take_events().is_empty());
+                let (seen, gaps) = read_around(&log);
+                assert_eq!(gaps, [(offsets.start, offsets.end)], "byte {byte} of {lost:?}");
+                let left: Vec<_> = (0..100).filter(|offset| !offsets.contains(offset)).collect();
+                assert_eq!(seen, left);
+                lost.flip(byte);
+            }
+            assert_eq!(read_around(&log).0.len(), 100);
+        });
+    }
+}
+
+#[test]
+fn c22_damage_in_several_batches_is_several_gaps() {
+    on_disk(|bed| {
+        let (log, topic) = hundred(bed, "350000");
+        let batches = batches(bed, &topic);
+        let lost = [1, 2, 4, 9].map(|n| batches[n].clone());
+        lost.iter().for_each(|batch| batch.flip(HEADER));
+        let log = bed.reopen(log);
+        let (seen, gaps) = read_around(&log);
+        let expected: Vec<_> = lost.iter().map(|b| (b.offsets.start, b.offsets.end)).collect();
+        assert_eq!(gaps, expected);
+        let is_lost = |offset: &u64| lost.iter().any(|batch| batch.offsets.contains(offset));
+        assert_eq!(seen, (0..100).filter(|offset| !is_lost(offset)).collect::<Vec<_>>());
+    });
+}
