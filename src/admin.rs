@@ -1,8 +1,10 @@
 //! What an operator asks of a log.
 
+mod configs;
+
 use std::sync::Arc;
 
-use crate::base::{Error, Result};
+use crate::base::{Error, LogConfig, Result};
 use crate::log::OpenReport;
 use crate::node::{Node, TopicInfo};
 
@@ -26,6 +28,10 @@ pub struct Admin(Arc<Node>);
 impl Admin {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         Self(node)
+    }
+
+    fn node(&self) -> &Node {
+        &self.0
     }
 
     /// The names of all topics, in order.
@@ -55,6 +61,12 @@ impl Admin {
     /// `UnknownTopicOrPartition`, `Closed`, or what the disk says.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.0.delete_topic(name)
+    }
+
+    /// The settings that the log was opened with.
+    #[must_use]
+    pub fn log_config(&self) -> &LogConfig {
+        self.0.config()
     }
 
     /// What went wrong in the background and stopped nobody, oldest first: a file that could not

@@ -170,9 +170,40 @@ impl EventLogBuilder {
     }
 
     /// What an acknowledged record survives, for topics that do not say. Default:
-    /// [`Durability::PowerLoss`] on disk; a log in memory has only [`Durability::Memory`].
+    /// [`Durability::PowerLoss`] on disk; a log in memory has only [`Durability::Memory`]. The
+    /// same as the setting `durability`.
     pub fn durability(mut self, level: Durability) -> Self {
-        self.0.durability = Some(level);
+        self.0.settings.insert("durability".to_owned(), level.name().to_owned());
+        self
+    }
+
+    /// One of Kafka's string settings of a broker, for example `("num.partitions", "3")` or
+    /// `("log.segment.bytes", "1048576")`. The last value of a key counts.
+    ///
+    /// What begins with `log.`, and what Kafka lets a broker set for its topics beside that, holds
+    /// for topics that do not say otherwise. Settings are checked by [`open`](Self::open) and are
+    /// not stored: every open brings its own. `docs/configuration.md` lists the keys.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let log = EventLog::builder().set("num.partitions", "3").open()?;
+    /// assert_eq!(log.create_topic(NewTopic::new("orders"))?.partition_count(), 3);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.0.settings.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The defaults of a Kafka cluster where this crate has others: segments of 1 GiB,
+    /// `retention.ms` of 7 days, `offsets.retention.minutes` of 7 days, unknown topics created on
+    /// first use (`auto.create.topics.enable`). What is set wins, before or after this call.
+    ///
+    /// Durability stays what it is: an acknowledged record survives what
+    /// [`durability`](Self::durability) says, where a cluster relies on replicas.
+    pub fn kafka_defaults(mut self) -> Self {
+        self.0.cluster_defaults = true;
         self
     }
 
@@ -190,10 +221,10 @@ impl EventLogBuilder {
     }
 
     /// The longest that an appended record stays unsynced when nobody waits for it. Default
-    /// 100 ms.
-    pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.0.flush_interval = interval;
-        self
+    /// 100 ms, at least 1 ms. The same as the setting `log.flush.interval.ms`.
+    pub fn flush_interval(self, interval: Duration) -> Self {
+        let ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        self.set("log.flush.interval.ms", &ms.to_string())
     }
 
     /// Whether a thread of the log's own does background work. Default: yes on disk, never in

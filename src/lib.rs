@@ -71,8 +71,9 @@ pub mod testing;
 
 pub use admin::Admin;
 pub use base::{
-    Clock, Durability, Error, ErrorKind, Header, ManualClock, NewTopic, Result, SystemClock,
-    TopicConfig, TopicId, TopicPartition,
+    CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
+    ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, LogConfig, ManualClock,
+    NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId, TopicPartition,
 };
 pub use client::{
     BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,

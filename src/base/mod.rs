@@ -12,7 +12,10 @@ pub mod sync;
 pub mod wait;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{Durability, NewTopic, TopicConfig};
+pub use config::{
+    CleanupPolicy, CompressionType, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym,
+    ConfigType, Durability, LogConfig, NewTopic, TopicConfig,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{TopicId, TopicPartition};
-pub use record::{Header, RawRecord};
+pub use record::{Header, RawRecord, TimestampType};

@@ -26,3 +26,14 @@ pub struct RawRecord<'a> {
     /// Milliseconds since the Unix epoch; `None` takes the clock's time at the append.
     pub timestamp_ms: Option<i64>,
 }
+
+/// Whose time a record's timestamp is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimestampType {
+    /// The record's own, or the log's clock at the append if it was sent without one.
+    #[default]
+    CreateTime,
+    /// The log's clock at the append, whatever the record was sent with.
+    LogAppendTime,
+}

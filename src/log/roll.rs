@@ -72,7 +72,7 @@ impl Growth {
             (Some(_), None) => return false,
             (None, _) => now_ms.saturating_sub(self.created_ms),
         };
-        elapsed > config.segment_ms.saturating_sub(self.jitter_ms)
+        elapsed > config.roll_ms().saturating_sub(self.jitter_ms)
     }
 
     /// Takes note of a batch.
@@ -87,9 +87,9 @@ impl Growth {
     }
 }
 
-/// A number in `0..min(jitter, segment_ms)` that a segment keeps for its life.
+/// A number in `0..min(jitter, roll_ms)` that a segment keeps for its life.
 pub(super) fn jitter(config: &TopicConfig, salt: u32) -> i64 {
-    let bound = config.segment_jitter_ms.min(config.segment_ms);
+    let bound = config.segment_jitter_ms.min(config.roll_ms());
     // The salt is as good as random, and the same again after a restart.
     if bound > 0 { i64::from(salt) % bound } else { 0 }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::ids::random_u128;
-use crate::base::{Error, ErrorKind, Result, TopicConfig, TopicId, TopicPartition};
+use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
 use crate::coord::{Catalogue, Table};
 use crate::disk::{Disk, MemoryDisk, OsDisk};
 use crate::log::{FilesOptions, LogFiles, OpenReport, PartitionKey, Record, lock_dir};
@@ -32,7 +32,7 @@ type Chunks = HashMap<PartitionKey, Vec<FoundChunk>>;
 impl Node {
     /// Opens or creates the log that `options` name.
     pub fn open(options: Options) -> Result<Arc<Node>> {
-        options.check()?;
+        let config = options.check()?;
         let dir = options.home.clone().unwrap_or_else(|| PathBuf::from(MEMORY_HOME));
         let disk = disk_of(&options);
         let lock = lock_dir(&*disk, &dir)?;
@@ -41,7 +41,7 @@ impl Node {
         files_options.maps = options.maps;
         files_options.witness = witness_of(&*disk, &dir)?;
         let files = LogFiles::open(disk, &dir, lock, files_options, &mut report)?;
-        let opened = Self::open_files(options, &files, report);
+        let opened = Self::open_files(options, config, &files, report);
         if opened.is_err() {
             // Nothing was changed: what a clean close promised must still be asked for by the
             // next open.
@@ -53,14 +53,15 @@ impl Node {
 
     fn open_files(
         options: Options,
+        config: LogConfig,
         files: &Arc<LogFiles>,
         mut report: OpenReport,
     ) -> Result<Arc<Node>> {
         let (stage, chunks) = open_stage(&options, files, &mut report)?;
         let clock = Arc::clone(&options.clock);
-        let shared = Shared::new(Arc::clone(files), stage, clock, options.flush_interval);
+        let shared = Shared::new(Arc::clone(files), stage, clock, config.topics.flush_ms);
         let shared = Arc::new(shared);
-        let opened = Self::open_shared(options, &shared, chunks, report);
+        let opened = Self::open_shared(options, config, &shared, chunks, report);
         if opened.is_err() {
             // Partitions that are open already stand in its lists.
             shared.clear();
@@ -71,6 +72,7 @@ impl Node {
 
     fn open_shared(
         options: Options,
+        config: LogConfig,
         shared: &Arc<Shared>,
         mut chunks: Chunks,
         mut report: OpenReport,
@@ -78,14 +80,14 @@ impl Node {
         let files = &**shared.files();
         let (clean, power_lost) = (files.boot_state().is_clean(), files.may_have_lost_power());
         let mut opening = Opening::new(&mut report, clean, power_lost);
-        let catalogue = open_catalogue(&options, shared, &mut opening, &mut chunks)?;
+        let catalogue = open_catalogue(&config, shared, &mut opening, &mut chunks)?;
         check_known(files, &catalogue)?;
         if !clean {
             // What is found after a kill may be in the page cache only. Topics must not be less
             // durable than what the manifest comes to say of them.
             shared.flush_once()?;
         }
-        let topics = open_topics(&options, shared, &catalogue, &mut opening, &mut chunks)?;
+        let topics = open_topics(&config, shared, &catalogue, &mut opening, &mut chunks)?;
         let mut records = std::mem::take(&mut opening.records);
         if power_lost {
             records.push(files.recovered());
@@ -108,6 +110,7 @@ impl Node {
         let flusher = background.then(|| Flusher::start(Arc::clone(shared)));
         Ok(Arc::new(Node {
             options,
+            config,
             shared: Arc::clone(shared),
             catalogue,
             topics: RwLock::new(topics),
@@ -219,7 +222,7 @@ fn by_partition(found: Vec<FoundChunk>) -> Chunks {
 }
 
 fn open_catalogue(
-    options: &Options,
+    config: &LogConfig,
     shared: &Arc<Shared>,
     opening: &mut Opening<'_>,
     chunks: &mut Chunks,
@@ -227,7 +230,7 @@ fn open_catalogue(
     let spec = PartitionSpec {
         key: CATALOGUE_KEY,
         tp: TopicPartition::new(CATALOGUE, 0),
-        config: internal_config(options.level()),
+        config: internal_config(config.durability),
         internal: true,
     };
     let found = chunks.remove(&CATALOGUE_KEY).unwrap_or_default();
@@ -258,7 +261,7 @@ fn check_known(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
 }
 
 fn open_topics(
-    options: &Options,
+    config: &LogConfig,
     shared: &Arc<Shared>,
     catalogue: &Table<Catalogue>,
     opening: &mut Opening<'_>,
@@ -267,7 +270,8 @@ fn open_topics(
     let entries: Vec<_> = catalogue.view(|catalogue| catalogue.topics().cloned().collect());
     let mut topics = HashMap::with_capacity(entries.len());
     for entry in entries {
-        let config = TopicConfig::parse(&entry.configs, options.level())?;
+        let config =
+            TopicConfig::resolve(&entry.configs, config).map_err(|e| e.with_topic(&entry.name))?;
         let mut found = |key| chunks.remove(&key).unwrap_or_default();
         let open = open_topic(shared, &entry, config, opening, &mut found)?;
         topics.insert(Arc::clone(&open.route.name), open);

@@ -1,6 +1,7 @@
 //! Floor 5: one embedded log: its partitions, its tables, its background thread.
 
 mod boot;
+mod configs;
 mod flusher;
 mod options;
 mod topics;
@@ -15,7 +16,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{Backend, TopicRoute};
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Error, Result};
+use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::{Catalogue, Table};
 use crate::log::{OpenReport, PartitionEnd};
 use crate::partition::{Partition, Shared};
@@ -35,6 +36,7 @@ struct OpenTopic {
 /// One open log.
 pub struct Node {
     options: Options,
+    config: LogConfig,
     shared: Arc<Shared>,
     catalogue: Table<Catalogue>,
     topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
@@ -51,6 +53,11 @@ impl Node {
     /// What recovery did when the log was opened.
     pub fn report(&self) -> &OpenReport {
         &self.report
+    }
+
+    /// The settings that the log was opened with.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
     }
 
     /// What went wrong in the background and stopped nobody; each is told once.

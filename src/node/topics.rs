@@ -16,7 +16,7 @@ use crate::stage::FoundChunk;
 use super::{Node, OpenTopic};
 
 /// A topic as [`Admin::describe_topic`](crate::Admin::describe_topic) tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TopicInfo {
     /// The topic's name.
@@ -48,7 +48,7 @@ impl Node {
         match self.resolve(&topic.name) {
             // It was decided on, and then something failed.
             Err(e) if e.kind() == ErrorKind::UnknownTopicOrPartition => {
-                let config = TopicConfig::parse(&known.configs, self.options.level())?;
+                let config = TopicConfig::resolve(&known.configs, &self.config)?;
                 self.open_new(&known, config)
             }
             resolved => resolved,
@@ -64,11 +64,16 @@ impl Node {
         let entry = TopicEntry {
             id: TopicId::random(),
             name: topic.name.clone(),
-            partitions: topic.partitions,
+            partitions: self.partitions_of(topic),
             configs,
         };
         let entry = self.catalogue.submit(|catalogue| catalogue.create(entry))?;
         self.open_new(&entry, config)
+    }
+
+    /// How many partitions a topic gets.
+    fn partitions_of(&self, topic: &NewTopic) -> u32 {
+        topic.partitions.unwrap_or(self.config.num_partitions)
     }
 
     fn check_topic(&self, topic: &NewTopic) -> Result<TopicConfig> {
@@ -77,24 +82,25 @@ impl Node {
             let message = format!("{:?}: names with two underscores are the log's own", topic.name);
             return Err(Error::new(ErrorKind::InvalidTopic, message).with_topic(&topic.name));
         }
-        if !PARTITIONS.contains(&topic.partitions) {
+        let partitions = self.partitions_of(topic);
+        if !PARTITIONS.contains(&partitions) {
             let (least, most) = (PARTITIONS.start(), PARTITIONS.end());
-            let message = format!("{} partitions: {least} to {most}", topic.partitions);
+            let message = format!("{partitions} partitions: {least} to {most}");
             return Err(Error::new(ErrorKind::InvalidPartitions, message).with_topic(&topic.name));
         }
-        TopicConfig::parse(&topic.configs, self.options.level())
-            .map_err(|e| e.with_topic(&topic.name))
+        TopicConfig::resolve(&topic.configs, &self.config).map_err(|e| e.with_topic(&topic.name))
     }
 
     fn check_same(&self, known: &TopicEntry, wanted: &NewTopic) -> Result<()> {
         let mut config = self.check_topic(wanted)?;
-        let have = TopicConfig::parse(&known.configs, self.options.level())?;
+        let have = TopicConfig::resolve(&known.configs, &self.config)?;
         let says_level = |key| wanted.configs.contains_key(key);
         if !says_level("durability") && !says_level("flush.messages") {
             config.durability = have.durability;
         }
-        let difference = if known.partitions != wanted.partitions {
-            format!("it has {} partitions, not {}", known.partitions, wanted.partitions)
+        let partitions = self.partitions_of(wanted);
+        let difference = if known.partitions != partitions {
+            format!("it has {} partitions, not {partitions}", known.partitions)
         } else if have != config {
             let keys = wanted.configs.iter().chain(&known.configs);
             let same_level = have.durability == config.durability;
@@ -160,7 +166,7 @@ impl Node {
         self.check_open()?;
         let known = self.catalogue.view(|catalogue| catalogue.topic(name).cloned());
         let known = known.ok_or_else(|| Error::unknown_topic(name))?;
-        let config = TopicConfig::parse(&known.configs, self.options.level())?;
+        let config = TopicConfig::resolve(&known.configs, &self.config)?;
         let TopicEntry { id, name, partitions, .. } = known;
         Ok(TopicInfo { name, id, partition_count: partitions, config })
     }

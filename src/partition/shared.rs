@@ -30,19 +30,14 @@ pub struct Shared {
 
 impl Shared {
     /// What the partitions of one log share.
-    pub fn new(
-        files: Arc<LogFiles>,
-        stage: Stage,
-        clock: Arc<dyn Clock>,
-        flush_interval: Duration,
-    ) -> Self {
+    pub fn new(files: Arc<LogFiles>, stage: Stage, clock: Arc<dyn Clock>, flush_ms: i64) -> Self {
         Self {
             files,
             stage,
             clock,
             rounds: Rounds::default(),
             room: Room::default(),
-            flush_ms: AtomicU64::new(u64::try_from(flush_interval.as_millis()).unwrap_or(u64::MAX)),
+            flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
             stage_failed: AtomicBool::new(false),
         }

@@ -92,7 +92,7 @@ fn options_are_checked_by_name_value_and_bounds() {
         (on().stage_bytes((64 << 10) - 1), ["stage_bytes", "65535", "65536"]),
         (on().stage_bytes((1 << 30) + 1), ["stage_bytes", "1073741825", "1073741824"]),
         (on().durability(Durability::Memory), ["durability", "memory", "power-loss"]),
-        (on().flush_interval(std::time::Duration::ZERO), ["flush_interval", "0", "1 ms"]),
+        (on().flush_interval(std::time::Duration::ZERO), ["log.flush.interval.ms", "0", "1"]),
     ];
     for (builder, parts) in bad {
         names(&refused(ErrorKind::InvalidConfig, builder.open()), &parts);

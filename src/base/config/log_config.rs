@@ -1,0 +1,168 @@
+//! The settings of a log.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::durability::Durability;
+use super::key::Key;
+use super::log_keys::{LOG_KEYS, log_key};
+use super::settings::{ConfigSource, ConfigSynonym};
+use super::topic_config::TopicConfig;
+use super::value::{invalid, number};
+use crate::base::error::Result;
+
+/// The settings of a log, in force from its open to its close.
+///
+/// From [`EventLogBuilder::set`](crate::EventLogBuilder::set); they are not stored, each open
+/// brings its own.
+///
+/// ```
+/// use alluvium::EventLog;
+///
+/// let log = EventLog::builder().set("num.partitions", "3").open()?;
+/// let admin = log.admin();
+/// assert_eq!(admin.log_config().num_partitions, 3);
+/// assert_eq!(admin.log_config().topics.segment_bytes, 64 << 20);
+/// # Ok::<(), alluvium::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// How many partitions a topic gets that is created without a number.
+    pub num_partitions: u32,
+    /// Whether a producer that names an unknown topic creates it.
+    pub auto_create_topics: bool,
+    /// How long the offsets of an empty group are kept, in minutes; `None`: for ever.
+    pub offsets_retention_minutes: Option<u32>,
+    /// The level of topics that name none.
+    pub durability: Durability,
+    /// What holds for a topic that sets nothing.
+    pub topics: TopicConfig,
+    /// What was set, by the log's keys.
+    given: BTreeMap<String, String>,
+    /// Whether the defaults are those of a cluster.
+    cluster: bool,
+}
+
+impl LogConfig {
+    /// What `given` asks for. `in_memory`: the only level is `Memory`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` naming key, value and bounds.
+    pub fn resolve(
+        given: BTreeMap<String, String>,
+        cluster: bool,
+        in_memory: bool,
+    ) -> Result<Self> {
+        for (name, value) in &given {
+            check(name, value.trim(), in_memory)?;
+        }
+        let durability = level(&given, in_memory)?;
+        let topics = TopicConfig::defaults(durability);
+        let mut config = Self {
+            num_partitions: 1,
+            auto_create_topics: false,
+            offsets_retention_minutes: None,
+            durability,
+            topics,
+            given,
+            cluster,
+        };
+        config.num_partitions =
+            number("num.partitions", config.own("num.partitions"), 1, u32::MAX)?;
+        config.auto_create_topics =
+            config.own("auto.create.topics.enable").eq_ignore_ascii_case("true");
+        config.offsets_retention_minutes = config.own("offsets.retention.minutes").parse().ok();
+        config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
+        Ok(config)
+    }
+
+    /// The value in force of a key that only the log has.
+    fn own(&self, name: &str) -> &str {
+        let default = || {
+            let key = LOG_KEYS.iter().find(|key| key.name == name);
+            key.and_then(|key| key.default_of(self.cluster)).unwrap_or_default()
+        };
+        self.given(name).unwrap_or_else(default)
+    }
+
+    /// What was set under this name.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(|value| value.trim())
+    }
+
+    /// The default of a key in this log.
+    pub(super) fn default_of(&self, key: &Key) -> Option<&'static str> {
+        match key.name {
+            // What a log in memory has cannot be set, and a log on disk has its level.
+            "durability" if self.durability == Durability::Memory => Some("memory"),
+            "durability" => Some("power-loss"),
+            _ => key.default_of(self.cluster),
+        }
+    }
+
+    /// What the log sets for topics, in the topic's unit.
+    pub(super) fn value_for_topics(&self, key: &Key) -> Option<Cow<'_, str>> {
+        let mut names = key.log_names.iter();
+        names.find_map(|(name, factor)| Some(in_unit(self.given(name)?, *factor)))
+    }
+
+    /// Every value that the log has for a key, the one that holds first, the default last.
+    pub(super) fn synonyms(&self, key: &Key) -> Vec<ConfigSynonym> {
+        let given = |(name, _): &(&str, i64)| {
+            let value = Some(self.given(name)?.to_owned());
+            let source = ConfigSource::StaticBrokerConfig;
+            Some(ConfigSynonym { name: (*name).to_owned(), value, source })
+        };
+        let name = key.log_names.first().map_or(key.name, |(name, _)| *name);
+        let own = [(key.name, 1)];
+        let names = if key.log_names.is_empty() { &own } else { key.log_names };
+        let mut all: Vec<_> = names.iter().filter_map(given).collect();
+        if let Some(default) = self.default_of(key) {
+            let (name, value) = (name.to_owned(), Some(default.to_owned()));
+            all.push(ConfigSynonym { name, value, source: ConfigSource::DefaultConfig });
+        }
+        all
+    }
+}
+
+fn check(name: &str, value: &str, in_memory: bool) -> Result<()> {
+    let Some((key, factor)) = log_key(name) else {
+        return Err(invalid(name, value, "a log has no such key"));
+    };
+    if key.name == "durability" && value == "memory" {
+        let reason = "a log on disk is process-crash or power-loss";
+        return if in_memory { Ok(()) } else { Err(invalid(name, value, reason)) };
+    }
+    if factor != 1 {
+        let least = number::<i64>(name, value, -1, i64::MAX)?;
+        if least > i64::MAX / factor {
+            return Err(invalid(name, value, &format!("the most is {}", i64::MAX / factor)));
+        }
+    }
+    key.check(name, &in_unit(value, factor))
+}
+
+/// A value of a log's key in the topic's unit; -1 is "none" in every unit.
+fn in_unit(value: &str, factor: i64) -> Cow<'_, str> {
+    match value.parse::<i64>() {
+        Ok(number) if factor != 1 && number > 0 => number.saturating_mul(factor).to_string().into(),
+        _ => value.into(),
+    }
+}
+
+/// The level of topics that name none.
+fn level(given: &BTreeMap<String, String>, in_memory: bool) -> Result<Durability> {
+    if in_memory {
+        return Ok(Durability::Memory);
+    }
+    let named = given.get("durability").and_then(|name| Durability::parse(name.trim()));
+    let messages = "log.flush.interval.messages";
+    match given.get(messages).map(|value| value.trim()) {
+        Some("1") if named.is_some_and(|level| level != Durability::PowerLoss) => {
+            Err(invalid(messages, "1", "it contradicts durability"))
+        }
+        _ => Ok(named.unwrap_or(Durability::PowerLoss)),
+    }
+}
