@@ -77,8 +77,9 @@ pub use base::{
 };
 pub use client::{
     BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,
-    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Placed, Producer,
-    ProducerBuilder, Record, Records, RecordsIter, ResetReason, StopHandle, Topic, WakeupHandle,
+    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Partitioner, Placed,
+    Producer, ProducerBuilder, Record, Records, RecordsIter, ResetReason, StopHandle, Topic,
+    WakeupHandle,
 };
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};

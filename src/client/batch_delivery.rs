@@ -155,6 +155,13 @@ enum Home<'p> {
     Nowhere(Arc<str>, Option<u32>),
 }
 
+/// Where a record goes, and why it cannot if it cannot.
+struct Found<'p> {
+    home: Home<'p>,
+    is_sticky: bool,
+    lost: Option<Error>,
+}
+
 impl Home<'_> {
     fn is(&self, other: &Home<'_>) -> bool {
         match (self, other) {
@@ -183,28 +190,39 @@ impl<'p, 'a> Groups<'p, 'a> {
         let checked = self.producer.check_open();
         let checked =
             checked.and_then(|()| record.check(self.producer.settings().max_request_size));
-        let (home, lost) = self.home(record);
+        let Found { home, is_sticky, lost } = self.home(record);
         let at = self.group(home, expected);
         let Some(group) = self.groups.get_mut(at) else { return };
         group.indexes.push(index);
         match (checked, lost) {
-            (Ok(size), None) => group.take(record, size),
+            (Ok(size), None) => group.take(record, is_sticky.then_some(size)),
             (Err(error), _) | (Ok(_), Some(error)) => group.refuse(error, index),
         }
     }
 
-    /// Where a record goes, and why it cannot if it cannot.
-    fn home(&mut self, record: &Record<'a>) -> (Home<'p>, Option<Error>) {
+    fn home(&mut self, record: &Record<'a>) -> Found<'p> {
         let producer: &'p Shared = self.producer;
-        let name = || Arc::from(record.topic());
+        let nowhere = |partition, error| Found {
+            home: Home::Nowhere(Arc::from(record.topic()), partition),
+            is_sticky: false,
+            lost: Some(error),
+        };
         let entry = match producer.entry(record) {
             Ok(entry) => entry,
-            Err(error) => return (Home::Nowhere(name(), record.partition), Some(error)),
+            Err(error) => return nowhere(record.partition, error),
         };
-        let partition = entry.choose(record, || self.keyless(entry));
-        match door(&entry.route, partition) {
-            Ok(_) => (Home::Partition(entry, partition), None),
-            Err(error) => (Home::Nowhere(name(), Some(partition)), Some(error)),
+        let strategy = &producer.settings().strategy;
+        let chosen = match strategy.choose(record, entry, || self.keyless(entry)) {
+            Ok(chosen) => chosen,
+            Err(error) => return nowhere(error.partition(), error),
+        };
+        match door(&entry.route, chosen.partition) {
+            Ok(_) => Found {
+                home: Home::Partition(entry, chosen.partition),
+                is_sticky: chosen.is_sticky,
+                lost: None,
+            },
+            Err(error) => nowhere(Some(chosen.partition), error),
         }
     }
 
@@ -259,9 +277,9 @@ impl<'p, 'a> Groups<'p, 'a> {
 }
 
 impl<'p, 'a> Group<'p, 'a> {
-    fn take(&mut self, record: &Record<'a>, size: usize) {
+    fn take(&mut self, record: &Record<'a>, sticky: Option<usize>) {
         self.records.push(record.raw);
-        if record.is_keyless() {
+        if let Some(size) = sticky {
             self.sticky_bytes = Some(self.sticky_bytes.unwrap_or(0) + size);
         }
     }

@@ -13,7 +13,7 @@ use crate::base::{Error, ErrorKind, Result};
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
 use super::partitioner::{Produced, Random};
-use super::producer_builder::ProducerSettings;
+use super::producer_settings::ProducerSettings;
 use super::record::Record;
 use super::routes::{Entry, Routes, door};
 
@@ -87,10 +87,12 @@ impl Producer {
         shared.check_open()?;
         let size = record.check(shared.settings.max_request_size)?;
         let entry = shared.entry(&record)?;
-        let partition = entry.choose(&record, || entry.sticky.current());
+        let strategy = &shared.settings.strategy;
+        let chosen = strategy.choose(&record, entry, || entry.sticky.current())?;
+        let partition = chosen.partition;
         let door = door(&entry.route, partition)?;
         let appended = door.append(shared.request(slice::from_ref(&record.raw)))?;
-        if record.is_keyless() {
+        if chosen.is_sticky {
             shared.count_sticky(entry, partition, size);
         }
         let placed = Placed {

@@ -1,71 +1,14 @@
 //! How a producer is made.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::base::Result;
-use crate::base::config::{invalid, number};
-use crate::base::record::MAX_RECORD_BYTES;
 
-use super::partitioner::Random;
+use super::partitioner::{Partitioner, Random, Strategy};
 use super::producer::Producer;
-
-/// What a producer goes by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProducerSettings {
-    pub(super) max_block: Duration,
-    pub(super) delivery_timeout: Duration,
-    pub(super) batch_size: u32,
-    pub(super) max_request_size: usize,
-}
-
-impl Default for ProducerSettings {
-    fn default() -> Self {
-        Self {
-            max_block: Duration::from_secs(60),
-            delivery_timeout: Duration::from_secs(120),
-            batch_size: 16_384,
-            max_request_size: 1 << 20,
-        }
-    }
-}
-
-impl ProducerSettings {
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        match key {
-            "max.block.ms" => {
-                self.max_block = Duration::from_millis(number(key, value, 0, i64::MAX as u64)?);
-            }
-            "delivery.timeout.ms" => {
-                let most = i64::MAX as u64;
-                self.delivery_timeout = Duration::from_millis(number(key, value, 0, most)?);
-            }
-            "batch.size" => self.batch_size = number(key, value, 0, i32::MAX as u32)?,
-            "max.request.size" => {
-                self.max_request_size = number(key, value, 0, MAX_RECORD_BYTES)?;
-            }
-            "linger.ms" => only(key, value, &["0"], "a record is in the log when send returns")?,
-            "acks" => {
-                only(key, value, &["all", "-1"], "a delivery is done when its level is reached")?;
-            }
-            "compression.type" => only(key, value, &["none"], "batches are not compressed")?,
-            _ => return Err(invalid(key, value, KEYS)),
-        }
-        Ok(())
-    }
-}
-
-const KEYS: &str = "there is no such key; a producer has max.block.ms, delivery.timeout.ms, \
-                    batch.size, max.request.size, linger.ms, acks, compression.type";
-
-/// Accepts a setting whose only working values are `values`: any other would be a lie.
-fn only(key: &str, value: &str, values: &[&str], reason: &str) -> Result<()> {
-    if values.contains(&value.trim()) {
-        return Ok(());
-    }
-    Err(invalid(key, value, &format!("it can only be {}: {reason}", values.join(" or "))))
-}
+use super::producer_settings::ProducerSettings;
 
 /// Makes a [`Producer`]. From `EventLog::producer`.
 ///
@@ -81,17 +24,18 @@ fn only(key: &str, value: &str, values: &[&str], reason: &str) -> Result<()> {
 /// # drop(producer);
 /// # Ok::<(), alluvium::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a producer is made by build()"]
 pub struct ProducerBuilder {
     backend: Arc<dyn Backend>,
     settings: Vec<(String, String)>,
+    strategy: Option<Strategy>,
     seed: Option<u64>,
 }
 
 impl ProducerBuilder {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, settings: Vec::new(), seed: None }
+        Self { backend, settings: Vec::new(), strategy: None, seed: None }
     }
 
     /// One of Kafka's string settings. The last value of a key counts.
@@ -102,11 +46,61 @@ impl ProducerBuilder {
     /// | `delivery.timeout.ms` | ms | 0 ..= i64::MAX | 120,000: how long `wait`, `flush` and `close` wait |
     /// | `batch.size` | bytes | 0 ..= i32::MAX | 16,384: records without a key change the partition after this many |
     /// | `max.request.size` | bytes | 0 ..= 64 MiB | 1 MiB: the largest record that `send` takes |
-    /// | `linger.ms` | ms | 0 | 0: a record is in the log when `send` returns |
-    /// | `acks` | | `all`, `-1` | `all`: a delivery is done when its level is reached |
-    /// | `compression.type` | | `none` | `none` |
+    /// | `partitioner.class` | | empty, `round-robin` | empty: by key, else sticky; see [`round_robin`](Self::round_robin) |
+    /// | `partitioner.ignore.keys` | | `true`, `false` | `false`; see [`ignore_keys`](Self::ignore_keys) |
+    ///
+    /// These are checked and have no effect, because there is no network, no queue and no
+    /// retry between `send` and the log. A value that would promise something else is refused.
+    ///
+    /// | key | values | says |
+    /// |---|---|---|
+    /// | `linger.ms` | 0 | a record is in the log when `send` returns |
+    /// | `acks` | `all`, `-1` | a delivery is done when its topic's level is reached |
+    /// | `compression.type` | `none` | batches are not compressed |
+    /// | `enable.idempotence` | `false` | a send is not repeated |
+    /// | `partitioner.adaptive.partitioning.enable` | `false` | partitions have no queues to adapt to |
+    /// | `request.timeout.ms` | 0 ..= i32::MAX | nothing, but that `delivery.timeout.ms` must not be below it where both are set |
+    /// | `retries`, `max.in.flight.requests.per.connection` | 0 (1) ..= i32::MAX | nothing |
+    /// | `buffer.memory`, `retry.backoff.ms`, `retry.backoff.max.ms` | 0 ..= i64::MAX | nothing: the stage is the log's |
+    /// | `client.id` | any | nothing |
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets the program choose the partition of records that name none. Wins over
+    /// `partitioner.class` and `partitioner.ignore.keys`. See [`Partitioner`].
+    ///
+    /// Default: by the key's hash (Kafka's murmur2), without a key the sticky partition.
+    pub fn partitioner(mut self, partitioner: impl Partitioner) -> Self {
+        self.strategy = Some(Strategy::Custom(Arc::new(partitioner)));
+        self
+    }
+
+    /// Partitions take turns in each topic, from 0, whatever the key: records of one key then go
+    /// to different partitions. Wins over `partitioner.class`.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let orders = log.create_topic(NewTopic::new("orders").partitions(2))?;
+    /// let producer = log.producer().round_robin().build()?;
+    /// for expected in [0, 1, 0] {
+    ///     let delivery = producer.send(orders.record("one espresso").key("table-7"))?;
+    ///     assert_eq!(delivery.placed().partition, expected);
+    /// }
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn round_robin(mut self) -> Self {
+        self.strategy = Some(Strategy::RoundRobin);
+        self
+    }
+
+    /// Records with a key go to the sticky partition too, as if they had none. Wins over
+    /// `partitioner.class` and `partitioner.ignore.keys`.
+    pub fn ignore_keys(mut self) -> Self {
+        self.strategy = Some(Strategy::IgnoreKeys);
         self
     }
 
@@ -124,12 +118,19 @@ impl ProducerBuilder {
     /// `InvalidConfig` for a key that is unknown or a value outside of its bounds, naming both;
     /// `Closed` when the log is closed.
     pub fn build(self) -> Result<Producer> {
-        let mut settings = ProducerSettings::default();
-        for (key, value) in &self.settings {
-            settings.set(key, value)?;
-        }
+        let mut settings = ProducerSettings::parse(&self.settings)?;
+        settings.strategy = self.strategy.unwrap_or(settings.strategy);
         self.backend.check_open()?;
         let random = self.seed.map_or_else(Random::unseeded, Random::seeded);
         Ok(Producer::new(self.backend, settings, random))
+    }
+}
+
+impl fmt::Debug for ProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProducerBuilder")
+            .field("settings", &self.settings)
+            .field("strategy", &self.strategy)
+            .finish_non_exhaustive()
     }
 }

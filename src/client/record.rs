@@ -94,11 +94,6 @@ impl<'a> Record<'a> {
         self.target.name()
     }
 
-    /// Whether the producer chooses the partition freely.
-    pub(super) fn is_keyless(&self) -> bool {
-        self.partition.is_none() && self.raw.key.is_none()
-    }
-
     /// What the record takes in a batch, in bytes, before padding.
     pub(super) fn size(&self) -> usize {
         let fixed =

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use crate::backend::{Backend, PartitionBackend, TopicRoute};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 
-use super::partitioner::{Random, Sticky, partition_of};
-use super::record::{Record, Target};
+use super::partitioner::{Random, Sticky, Turns};
+use super::record::Target;
 use super::topic::Topic;
 
 /// A topic that was met, and where its next record without a key goes.
@@ -17,20 +17,12 @@ use super::topic::Topic;
 pub(super) struct Entry {
     pub(super) route: Arc<TopicRoute>,
     pub(super) sticky: Sticky,
+    pub(super) turns: Turns,
 }
 
 impl Entry {
     pub(super) fn partition_count(&self) -> u32 {
         u32::try_from(self.route.partitions.len()).unwrap_or(u32::MAX)
-    }
-
-    /// The partition of a record: its own, its key's, or else `keyless`.
-    pub(super) fn choose(&self, record: &Record<'_>, keyless: impl FnOnce() -> u32) -> u32 {
-        match (record.partition, record.raw.key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_of(key, self.partition_count()),
-            (None, None) => keyless(),
-        }
     }
 }
 
@@ -102,7 +94,8 @@ impl Routes {
     fn admit(&self, route: Arc<TopicRoute>, random: &Random) -> &Arc<Entry> {
         let id = route.id;
         let count = u32::try_from(route.partitions.len()).unwrap_or(u32::MAX);
-        let entry = Arc::new(Entry { route, sticky: Sticky::new(count, random) });
+        let entry =
+            Arc::new(Entry { route, sticky: Sticky::new(count, random), turns: Turns::default() });
         self.by_id.insert(id.0 as u64, entry, |entry| entry.route.id == id)
     }
 }

@@ -22,6 +22,7 @@ mod limits;
 mod loops;
 mod offsets;
 mod opening;
+mod partitioners;
 mod partitioning;
 mod pausing;
 mod producing;

@@ -1,0 +1,13 @@
+//! Which partition a record goes to: named, by key, sticky, in turn, or as the program says.
+
+mod custom;
+mod murmur2;
+mod random;
+mod sticky;
+mod strategy;
+
+pub use custom::Partitioner;
+
+pub(super) use random::Random;
+pub(super) use sticky::{Produced, Sticky};
+pub(super) use strategy::{Strategy, Turns};
