@@ -29,6 +29,12 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// The route of a topic; `UnknownTopicOrPartition` when there is none of that name.
     fn resolve(&self, topic: &str) -> Result<Arc<TopicRoute>>;
 
+    /// The route of a topic that a client is about to use: created if there is none and the
+    /// backend does so (`auto.create.topics.enable`).
+    fn resolve_or_create(&self, topic: &str) -> Result<Arc<TopicRoute>> {
+        self.resolve(topic)
+    }
+
     /// The log's only source of time.
     fn clock(&self) -> &dyn Clock;
 

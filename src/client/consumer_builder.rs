@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::base::Result;
-use crate::base::config::{invalid, number};
+use crate::base::config::{boolean, invalid, number};
 
 use super::consumer::Consumer;
 use super::offset_reset::OffsetReset;
@@ -17,6 +17,7 @@ pub(super) struct ConsumerSettings {
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) fetch_max_bytes: usize,
     pub(super) skip_corrupt: bool,
+    pub(super) allow_auto_create: bool,
 }
 
 impl Default for ConsumerSettings {
@@ -26,6 +27,7 @@ impl Default for ConsumerSettings {
             max_poll_records: 500,
             max_partition_fetch_bytes: 1 << 20,
             fetch_max_bytes: 50 << 20,
+            allow_auto_create: true,
             skip_corrupt: false,
         }
     }
@@ -41,6 +43,7 @@ impl ConsumerSettings {
                 self.max_partition_fetch_bytes = number(key, value, 1, MOST)?;
             }
             "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1, MOST)?,
+            "allow.auto.create.topics" => self.allow_auto_create = boolean(key, value)?,
             "fetch.min.bytes" => {
                 let reason = "it can only be 1: a poll returns as soon as there is a record";
                 if value.trim() != "1" {
@@ -54,7 +57,8 @@ impl ConsumerSettings {
 }
 
 const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
-                    max.partition.fetch.bytes, fetch.max.bytes, fetch.min.bytes";
+                    max.partition.fetch.bytes, fetch.max.bytes, fetch.min.bytes, \
+                    allow.auto.create.topics";
 
 /// Makes a [`Consumer`]. From `EventLog::consumer`.
 ///
@@ -113,6 +117,7 @@ impl ConsumerBuilder {
     /// | `max.poll.records` | records | 1 ..= i32::MAX | 500: the most that one poll returns |
     /// | `max.partition.fetch.bytes` | bytes | 1 ..= i32::MAX | 1 MiB: read from one partition at a time |
     /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
+    /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned topic that does not exist is created, where the log has `auto.create.topics.enable` |
     /// | `fetch.min.bytes` | bytes | 1 | 1: a poll returns as soon as there is a record |
     ///
     /// A batch that exceeds the limits in bytes is read nevertheless when its turn comes.

@@ -76,7 +76,9 @@ impl Producer {
     ///
     /// Nothing was appended in any case.
     ///
-    /// - `UnknownTopicOrPartition`: there is no such topic, or no partition of that number.
+    /// - `UnknownTopicOrPartition`: there is no such topic, or no partition of that number. Where
+    ///   the log has `auto.create.topics.enable`, a topic that is named is created instead, and
+    ///   `InvalidTopic` says that it cannot have that name.
     /// - `MessageTooLarge`: the record exceeds `max.request.size` or the topic's
     ///   `max.message.bytes`; `RecordListTooLarge`: or `segment.bytes`.
     /// - `InvalidRecord`, `InvalidTimestamp`: the log cannot hold it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Result;
-use crate::base::config::{invalid, number};
+use crate::base::config::{boolean, invalid, number};
 use crate::base::record::MAX_RECORD_BYTES;
 
 use super::partitioner::Strategy;
@@ -153,14 +153,6 @@ fn round_robin(key: &str, value: &str) -> Result<bool> {
                           own to ProducerBuilder::partitioner";
             Err(invalid(key, value, reason))
         }
-    }
-}
-
-fn boolean(key: &str, value: &str) -> Result<bool> {
-    match value.trim() {
-        yes if yes.eq_ignore_ascii_case("true") => Ok(true),
-        no if no.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(invalid(key, value, "it must be true or false")),
     }
 }
 

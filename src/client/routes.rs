@@ -68,7 +68,7 @@ impl Routes {
         if let Some(entry) = self.by_name.find(hash, wanted) {
             return Ok(entry);
         }
-        let entry = Arc::clone(self.admit(backend.resolve(name)?, random));
+        let entry = Arc::clone(self.admit(backend.resolve_or_create(name)?, random));
         Ok(self.by_name.insert(hash, entry, wanted))
     }
 

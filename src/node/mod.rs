@@ -1,5 +1,6 @@
 //! Floor 5: one embedded log: its partitions, its tables, its background thread.
 
+mod auto_create;
 mod boot;
 mod configs;
 mod flusher;
@@ -133,6 +134,10 @@ impl Backend for Node {
         let topics = self.topics.read();
         let open = topics.get(topic).ok_or_else(|| Error::unknown_topic(topic))?;
         Ok(Arc::clone(&open.route))
+    }
+
+    fn resolve_or_create(&self, topic: &str) -> Result<Arc<TopicRoute>> {
+        self.resolve_or_make(topic)
     }
 
     fn clock(&self) -> &dyn Clock {

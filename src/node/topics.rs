@@ -45,17 +45,22 @@ impl Node {
         let known = self.catalogue.view(|catalogue| catalogue.topic(&topic.name).cloned());
         let Some(known) = known else { return self.create_one(topic) };
         self.check_same(&known, topic)?;
-        match self.resolve(&topic.name) {
+        self.open_known(&known)
+    }
+
+    /// The route of a topic that the catalogue knows.
+    pub(super) fn open_known(&self, known: &TopicEntry) -> Result<Arc<TopicRoute>> {
+        match self.resolve(&known.name) {
             // It was decided on, and then something failed.
             Err(e) if e.kind() == ErrorKind::UnknownTopicOrPartition => {
                 let config = TopicConfig::resolve(&known.configs, &self.config)?;
-                self.open_new(&known, config)
+                self.open_new(known, config)
             }
             resolved => resolved,
         }
     }
 
-    fn create_one(&self, topic: &NewTopic) -> Result<Arc<TopicRoute>> {
+    pub(super) fn create_one(&self, topic: &NewTopic) -> Result<Arc<TopicRoute>> {
         let config = self.check_topic(topic)?;
         let mut configs = topic.configs.clone();
         // A topic keeps the level that it was created with, whatever the log's default is later:

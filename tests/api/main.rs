@@ -6,6 +6,7 @@
 mod gate;
 mod support;
 
+mod auto_create;
 mod backpressure;
 mod batches;
 mod clocks;

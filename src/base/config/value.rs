@@ -53,11 +53,7 @@ impl Kind {
     /// Refuses a value that is out of bounds; the error names key, value and bounds.
     pub fn check(self, key: &str, value: &str) -> Result<()> {
         match self {
-            Kind::Bool => {
-                let is_one =
-                    value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false");
-                if is_one { Ok(()) } else { Err(invalid(key, value, "it must be true or false")) }
-            }
+            Kind::Bool => boolean(key, value).map(|_| ()),
             Kind::Int(least, most) | Kind::Long(least, most) => {
                 number::<i64>(key, value, least, most).map(|_| ())
             }
@@ -68,6 +64,15 @@ impl Kind {
             }
             Kind::List(words) => check_list(key, value, words),
         }
+    }
+}
+
+/// `true` or `false`, in any case.
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool> {
+    match value.trim() {
+        yes if yes.eq_ignore_ascii_case("true") => Ok(true),
+        no if no.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(invalid(key, value, "it must be true or false")),
     }
 }
 

@@ -12,12 +12,30 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// `UnknownTopicOrPartition`, naming it; then nothing has changed.
+    /// `UnknownTopicOrPartition`, naming it; then nothing has changed. Where the log has
+    /// `auto.create.topics.enable`, and the consumer does not say `allow.auto.create.topics=false`,
+    /// an unknown topic is created, and `InvalidTopic` says that it cannot have that name.
     pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
         self.backend.check_open()?;
-        self.fetcher.assign(&*self.backend, partitions.into_iter().collect())?;
+        let partitions: Vec<_> = partitions.into_iter().collect();
+        if self.settings.allow_auto_create {
+            self.make_topics(&partitions)?;
+        }
+        self.fetcher.assign(&*self.backend, partitions)?;
         let count = self.fetcher.partitions().len();
         self.events.get_mut().fit(count);
+        Ok(())
+    }
+
+    /// Has the backend create topics that do not exist, if it does so.
+    fn make_topics(&self, partitions: &[TopicPartition]) -> Result<()> {
+        let mut last = None;
+        for topic in partitions.iter().map(TopicPartition::topic) {
+            if last.replace(topic) == Some(topic) {
+                continue;
+            }
+            self.backend.resolve_or_create(topic)?;
+        }
         Ok(())
     }
 
