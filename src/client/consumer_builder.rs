@@ -50,6 +50,12 @@ impl ConsumerSettings {
                     return Err(invalid(key, value, reason));
                 }
             }
+            "isolation.level" => {
+                let reason = "it can only be read_uncommitted: there are no transactions yet";
+                if value.trim() != "read_uncommitted" {
+                    return Err(invalid(key, value, reason));
+                }
+            }
             _ => return Err(invalid(key, value, KEYS)),
         }
         Ok(())
@@ -58,7 +64,7 @@ impl ConsumerSettings {
 
 const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
                     max.partition.fetch.bytes, fetch.max.bytes, fetch.min.bytes, \
-                    allow.auto.create.topics";
+                    allow.auto.create.topics, isolation.level";
 
 /// Makes a [`Consumer`]. From `EventLog::consumer`.
 ///
@@ -119,6 +125,7 @@ impl ConsumerBuilder {
     /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
     /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned topic that does not exist is created, where the log has `auto.create.topics.enable` |
     /// | `fetch.min.bytes` | bytes | 1 | 1: a poll returns as soon as there is a record |
+    /// | `isolation.level` | | `read_uncommitted` | `read_uncommitted`: there are no transactions yet |
     ///
     /// A batch that exceeds the limits in bytes is read nevertheless when its turn comes.
     pub fn set(mut self, key: &str, value: &str) -> Self {

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) fail_fetch: Option<Error>,
     pub(super) fail_append: Option<Error>,
     pub(super) appends: usize,
+    /// How often a reader has asked for anything.
+    looks: usize,
     wakers: Vec<(u64, u64, Waker)>,
     tokens: u64,
 }
@@ -186,6 +188,10 @@ impl FakePartition {
         self.publish();
     }
 
+    pub(super) fn looks(&self) -> usize {
+        self.state.lock().looks
+    }
+
     pub(super) fn waiters(&self) -> usize {
         self.state.lock().wakers.len()
     }
@@ -248,6 +254,7 @@ impl PartitionBackend for FakePartition {
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
         let mut state = self.state.lock();
         state.fetches.push(*request);
+        state.looks += 1;
         if let Some(error) = &state.fail_fetch {
             return Err(error.clone());
         }
@@ -277,7 +284,8 @@ impl PartitionBackend for FakePartition {
     }
 
     fn marks(&self) -> PartitionMarks {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.looks += 1;
         PartitionMarks {
             start: state.start,
             visible: state.visible,
@@ -321,6 +329,7 @@ impl PartitionBackend for FakePartition {
 
     fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
         let mut state = self.state.lock();
+        state.looks += 1;
         if state.closed || state.visible > from || (state.lazy && state.end > state.visible) {
             return None;
         }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use alluvium::testing::{Operation, SimDisk};
-use alluvium::{Clock, EventLog, ManualClock, SystemClock};
+use alluvium::{Clock, ErrorKind, EventLog, ManualClock, SystemClock};
 
 use crate::support::*;
 
@@ -121,4 +121,46 @@ fn a_log_in_memory_plans_nothing() {
     assert_eq!(log.tick().next_due, None);
     clock.advance(Duration::from_secs(1 << 30));
     assert_eq!(log.tick().next_due, None);
+}
+
+#[test]
+fn a_poll_ends_when_real_time_has_passed_although_nobody_moves_the_clock() {
+    on_each_kind(|bed| {
+        for background in [false, true] {
+            let bed = Bed::new(bed.kind);
+            let clock = ManualClock::starting_at(0);
+            let builder = bed.builder().clock(clock.clone()).background(background);
+            let log = builder.open().unwrap();
+            topic(&log, "t");
+            let mut consumer = reader(&log, [tp("t", 0)]);
+            assert!(consumer.poll(Duration::from_millis(5)).unwrap().is_empty());
+            // A topic that is gone is waited for in the same way.
+            log.admin().delete_topic("t").unwrap();
+            refused(ErrorKind::UnknownTopicOrPartition, consumer.poll(LONG));
+            assert!(consumer.poll(Duration::from_millis(5)).unwrap().is_empty());
+            assert_eq!(clock.monotonic(), Duration::ZERO);
+        }
+    });
+}
+
+#[test]
+fn a_poll_without_end_outlives_any_injected_time_and_ends_with_a_record() {
+    on_each_kind(|bed| {
+        let clock = ManualClock::starting_at(0);
+        let log = bed.builder().clock(clock.clone()).background(false).open().unwrap();
+        let topic = topic(&log, "t");
+        let mut consumer = reader(&log, [tp("t", 0)]);
+        thread::scope(|scope| {
+            let poller = scope.spawn(|| consumer.poll(Duration::MAX).unwrap().len());
+            for _ in 0..100 {
+                clock.advance(Duration::from_secs(1 << 31));
+                thread::yield_now();
+            }
+            assert!(!poller.is_finished());
+            put(&producer(&log), topic.record("v"));
+            assert_eq!(poller.join().unwrap(), 1);
+        });
+        // Nor does time that is all used up make a poll without time wait.
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    });
 }

@@ -114,7 +114,7 @@ fn c11_a_full_buffer_behind_a_pause_starves_nobody() {
         // One of them fills what may be fetched in all, and rests.
         let first = consumer.poll(LONG).unwrap();
         let full = first.partitions().next().unwrap().clone();
-        consumer.pause(&[full.clone()]).unwrap();
+        consumer.pause(std::slice::from_ref(&full)).unwrap();
         assert_eq!(take(&mut consumer, 50).len(), 50);
         consumer.resume(&[full]).unwrap();
         assert_eq!(take(&mut consumer, 49).len(), 49);

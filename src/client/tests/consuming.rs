@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::{Error, ErrorKind};
@@ -300,6 +301,7 @@ fn a_consumers_setting_that_cannot_work_is_refused() {
     for (key, value) in [
         ("max.poll.records", "0"),
         ("fetch.min.bytes", "2"),
+        ("isolation.level", "read_committed"),
         ("auto.offset.reset", "newest"),
         ("no.such.key", "1"),
     ] {
@@ -307,4 +309,70 @@ fn a_consumers_setting_that_cannot_work_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         assert!(error.to_string().contains(&format!("{key}={value}")), "{error}");
     }
+}
+
+#[test]
+fn c20_records_are_read_uncommitted() {
+    let log = Fake::new();
+    log.consumer().set("isolation.level", "read_uncommitted").build().unwrap();
+}
+
+#[test]
+fn an_idle_partition_costs_a_poll_nothing() {
+    const COUNT: u32 = 1_000;
+    let log = Fake::new();
+    log.create("t", COUNT);
+    let mut consumer = earliest(&log);
+    consumer.assign((0..COUNT).map(|n| tp("t", n))).unwrap();
+    let looks = || {
+        let parts = (0..COUNT).map(|n| log.partition("t", n).looks());
+        parts.sum::<usize>()
+    };
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    let first = looks();
+    assert!(first >= COUNT as usize);
+    for _ in 0..100 {
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    }
+    assert_eq!(looks(), first, "who has nothing is not asked again");
+    for n in [999, 3, 500] {
+        let before = looks();
+        log.partition("t", n).add(&["here"]);
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        assert_eq!(records.next_offsets().into_iter().collect::<Vec<_>>(), [(tp("t", n), 1)]);
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        assert!(looks() - before < 10, "only the one that has called is asked");
+    }
+}
+
+#[test]
+fn an_assignment_changes_by_its_difference() {
+    let log = Fake::new();
+    log.create("t", 4);
+    for n in 0..4 {
+        log.partition("t", n).add(&["a", "b", "c", "d"]);
+    }
+    let builder = log.consumer().offset_reset(OffsetReset::Earliest).set("max.poll.records", "4");
+    let mut consumer = builder.build().unwrap();
+    consumer.assign((0..3).map(|n| tp("t", n))).unwrap();
+    let first = consumer.poll(Duration::ZERO).unwrap();
+    assert_eq!(first.len(), 4);
+    let resolved = log.resolved.load(Ordering::Relaxed);
+    consumer.assign([tp("t", 3), tp("t", 1)]).unwrap();
+    assert_eq!(log.resolved.load(Ordering::Relaxed), resolved + 1, "only the new one is resolved");
+    let mut all = Vec::new();
+    while all.len() < 8 - first.of(&tp("t", 1)).len() {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        assert!(!records.is_empty());
+        all.extend(records.iter().map(|record| (record.partition(), record.offset())));
+    }
+    let fetches = log.partition("t", 1).state.lock().fetches.clone();
+    let from: Vec<_> = fetches.iter().map(|fetch| fetch.from).collect();
+    assert!(from.starts_with(&[0, 4]), "what was fetched of it is kept: {from:?}");
+    all.sort_unstable();
+    let began = first.of(&tp("t", 1)).len() as u64;
+    let rest = (began..4).map(|offset| (1, offset)).chain((0..4).map(|offset| (3, offset)));
+    assert_eq!(all, rest.collect::<Vec<_>>());
+    consumer.assign([]).unwrap();
+    assert_eq!((0..4).map(|n| log.partition("t", n).waiters()).sum::<usize>(), 0);
 }
