@@ -74,7 +74,9 @@ impl Routes {
 
     fn handled(&self, topic: &Topic, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
         let id = topic.id();
-        let found = self.by_id.find(id.0 as u64, |entry| entry.route.id == id);
+        let found = self.by_id.find(id.0 as u64, |entry| {
+            Arc::ptr_eq(&entry.route, topic.route()) || entry.route.id == id
+        });
         if let Some(entry) = found.filter(|entry| !entry.route.is_deleted()) {
             return Ok(entry);
         }
