@@ -248,11 +248,11 @@ impl Chunk {
     }
 
     /// Gives the memory back, wiped of its identity; the chunk itself while a reader pins it.
-    pub fn reclaim(mut self) -> Result<Span, Chunk> {
+    pub fn reclaim(mut self) -> Result<Span, Box<Chunk>> {
         self.block.head_mut().fill(0);
         match self.block.reclaim() {
             Ok(span) => Ok(span),
-            Err(block) => Err(Chunk { block, ..self }),
+            Err(block) => Err(Box::new(Chunk { block, ..self })),
         }
     }
 }
