@@ -56,7 +56,7 @@ impl<'p> BatchDelivery<'p> {
             let reached = match (&part.result, part.door) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(range), Some(door)) if part.is_pending() => {
-                    door.wait_reached(range.end, deadline)
+                    self.producer.wait_reached(&**door, range.end, deadline)
                 }
                 _ => Ok(()),
             };
@@ -314,7 +314,7 @@ impl<'p, 'a> Group<'p, 'a> {
             (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
             (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
                 part.door = Some(door);
-                let appended = door.append(producer.request(&self.records));
+                let appended = producer.append(&**door, &self.records);
                 let first = appended.map_err(|error| part.translate(error))?.base_offset;
                 if let Some(bytes) = self.sticky_bytes {
                     producer.count_sticky(entry, partition, bytes);

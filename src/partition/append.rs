@@ -99,14 +99,14 @@ impl Partition {
         self.check_size(&call)?;
         let now = if call.needs_now { self.shared.clock.unix_ms() } else { 0 };
         if call.bytes > WRITE_THROUGH {
-            return self.append_through(&call, now, request.max_block);
+            return self.append_through(&call, now, &request);
         }
         let mut deadline = None;
         loop {
             let attempt = self.attempt(&call, now)?;
             let until = || {
                 let clock = &*self.shared.clock;
-                *deadline.get_or_insert_with(|| Deadline::after(clock, request.max_block))
+                *deadline.get_or_insert_with(|| request.deadline(clock))
             };
             match attempt {
                 Attempt::Done { base_offset, news } => {
@@ -117,7 +117,7 @@ impl Partition {
                 }
                 Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
                     // A small stage, or a batch for nearly every record.
-                    return self.append_through(&call, now, request.max_block);
+                    return self.append_through(&call, now, &request);
                 }
                 Attempt::NeedChunk(payload) => self.refill(payload, { until }())?,
                 Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
