@@ -1,12 +1,15 @@
 //! What an operator asks of a log.
 
 mod configs;
+mod groups;
 
 use std::sync::Arc;
 
 use crate::base::{Error, LogConfig, Result};
 use crate::log::OpenReport;
 use crate::node::{Node, TopicInfo};
+
+pub use groups::GroupDescription;
 
 /// Topics listed, described and deleted; what recovery did.
 ///

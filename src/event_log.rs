@@ -9,6 +9,7 @@ use crate::admin::Admin;
 use crate::backend::Backend;
 use crate::base::{Clock, Durability, NewTopic, Result};
 use crate::client::{ConsumerBuilder, ProducerBuilder, Topic};
+use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 use crate::node::{Node, Options};
 
@@ -204,6 +205,13 @@ impl EventLogBuilder {
     /// [`durability`](Self::durability) says, where a cluster relies on replicas.
     pub fn kafka_defaults(mut self) -> Self {
         self.0.cluster_defaults = true;
+        self
+    }
+
+    /// An assignor of your own, for members of groups that ask for its name
+    /// (`group.remote.assignor`). One named as a built-in takes its place.
+    pub fn assignor(mut self, assignor: impl Assignor) -> Self {
+        self.0.assignors.push(Arc::new(assignor));
         self
     }
 

@@ -69,7 +69,8 @@ mod stage;
 #[forbid(unsafe_code)]
 pub mod testing;
 
-pub use admin::Admin;
+pub use admin::{Admin, GroupDescription};
+pub use backend::CommittedOffset;
 pub use base::{
     CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
     ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, LogConfig, ManualClock,
@@ -81,6 +82,10 @@ pub use client::{
     Producer, ProducerBuilder, Record, Records, RecordsIter, ResetReason, StopHandle, Topic,
     WakeupHandle,
 };
+pub use coord::groups::{
+    Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,
+    Slot, TopicSpec,
+};
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
-pub use node::TopicInfo;
+pub use node::{GroupLag, OffsetChange, ResetTo, TopicInfo};

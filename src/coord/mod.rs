@@ -5,6 +5,7 @@
 //! replay.
 
 mod catalogue;
+pub mod groups;
 mod table;
 
 pub use catalogue::{Catalogue, TopicEntry};

@@ -37,30 +37,7 @@ impl<M: Machine> Table<M> {
     /// Replays the whole partition into a new machine.
     pub fn boot(partition: Arc<Partition>, clock: Arc<dyn Clock>) -> Result<Self> {
         let mut machine = M::default();
-        let mut from = partition.marks_now().start;
-        let end = partition.marks_now().end;
-        let mut batches = Vec::new();
-        while from < end {
-            let fetch = Fetch { from, max_bytes: 1 << 20, hint: FetchHint::default() };
-            batches.clear();
-            partition.read_to_end(&fetch, &mut batches)?;
-            let before = from;
-            for batch in &batches {
-                let mut records = RecordReader::at(&batch.payload, batch.position);
-                while let Some(record) =
-                    records.next().map_err(|damage| partition.damage(damage))?
-                {
-                    let offset = batch.header.base_offset + u64::from(record.offset_delta);
-                    if offset >= from {
-                        machine.replay(record.key.unwrap_or_default(), record.value)?;
-                        from = offset + 1;
-                    }
-                }
-            }
-            if from == before {
-                break;
-            }
-        }
+        replay(&partition, |key, value| machine.replay(key, value))?;
         Ok(Self { machine: RwLock::new(machine), commands: Mutex::new(()), partition, clock })
     }
 
@@ -103,7 +80,7 @@ impl<M: Machine> Table<M> {
                 ..RawRecord::default()
             })
             .collect();
-        let request = Append { records: &records, max_block: PATIENCE, stop: None };
+        let request = Append { records: &records, max_block: PATIENCE };
         let appended = self.partition.append(request)?;
         let mut machine = self.machine.write();
         for (key, value) in entries {
@@ -116,6 +93,36 @@ impl<M: Machine> Table<M> {
     pub fn partition(&self) -> &Arc<Partition> {
         &self.partition
     }
+}
+
+/// Gives every record of a partition to `take`, in order.
+pub fn replay(
+    partition: &Partition,
+    mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<()>,
+) -> Result<()> {
+    let mut from = partition.marks_now().start;
+    let end = partition.marks_now().end;
+    let mut batches = Vec::new();
+    while from < end {
+        let fetch = Fetch { from, max_bytes: 1 << 20, hint: FetchHint::default() };
+        batches.clear();
+        partition.read_to_end(&fetch, &mut batches)?;
+        let before = from;
+        for batch in &batches {
+            let mut records = RecordReader::at(&batch.payload, batch.position);
+            while let Some(record) = records.next().map_err(|damage| partition.damage(damage))? {
+                let offset = batch.header.base_offset + u64::from(record.offset_delta);
+                if offset >= from {
+                    take(record.key.unwrap_or_default(), record.value)?;
+                    from = offset + 1;
+                }
+            }
+        }
+        if from == before {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl<M: Machine> fmt::Debug for Table<M> {

@@ -17,6 +17,7 @@ use crate::partition::{Opening, Partition, PartitionSpec, Shared};
 use crate::stage::{FoundChunk, Stage, Witness};
 
 use super::flusher::Flusher;
+use super::groups::{OFFSETS_KEY, boot_groups, open_offsets};
 use super::options::Options;
 use super::topics::{internal_config, open_topic};
 use super::{Node, OpenTopic};
@@ -87,6 +88,8 @@ impl Node {
             // durable than what the manifest comes to say of them.
             shared.flush_once()?;
         }
+        let found = chunks.remove(&OFFSETS_KEY).unwrap_or_default();
+        let offsets = open_offsets(&config, shared, found, &mut opening)?;
         let topics = open_topics(&config, shared, &catalogue, &mut opening, &mut chunks)?;
         let mut records = std::mem::take(&mut opening.records);
         if power_lost {
@@ -105,6 +108,8 @@ impl Node {
         if !clean {
             shared.run_first_round();
         }
+        let assignors = &options.assignors;
+        let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
         shared.note_manifest();
         let background = options.background && options.home.is_some();
         let flusher = background.then(|| Flusher::start(Arc::clone(shared)));
@@ -113,6 +118,7 @@ impl Node {
             config,
             shared: Arc::clone(shared),
             catalogue,
+            groups,
             topics: RwLock::new(topics),
             creating: Mutex::new(()),
             closing: Mutex::new(()),
@@ -240,7 +246,8 @@ fn open_catalogue(
 
 /// The manifest may name only partitions that the catalogue knows, or knows as deleted.
 fn check_known(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
-    let mut known: HashMap<TopicId, u32> = HashMap::from([(CATALOGUE_KEY.topic_id, 1)]);
+    let mut known: HashMap<TopicId, u32> =
+        [CATALOGUE_KEY, OFFSETS_KEY].map(|key| (key.topic_id, 1)).into();
     catalogue.view(|catalogue| {
         known.extend(catalogue.topics().map(|topic| (topic.id, topic.partitions)));
         known.extend(catalogue.deleted().map(|id| (id, u32::MAX)));

@@ -4,6 +4,7 @@ mod auto_create;
 mod boot;
 mod configs;
 mod flusher;
+mod groups;
 mod options;
 mod topics;
 
@@ -15,15 +16,17 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, TopicRoute};
+use crate::backend::{Backend, GroupBackend, TopicRoute};
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
+use crate::coord::groups::Coordinator;
 use crate::coord::{Catalogue, Table};
 use crate::log::{OpenReport, PartitionEnd};
 use crate::partition::{Partition, Shared};
 
 use flusher::Flusher;
 
+pub use groups::{GroupLag, OffsetChange, ResetTo};
 pub use options::Options;
 pub use topics::TopicInfo;
 
@@ -40,6 +43,7 @@ pub struct Node {
     config: LogConfig,
     shared: Arc<Shared>,
     catalogue: Table<Catalogue>,
+    groups: Arc<Coordinator>,
     topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
     /// Held while a topic is created and opened.
     creating: Mutex<()>,
@@ -68,7 +72,8 @@ impl Node {
 
     /// Does what is due and returns how long until there is more.
     pub fn tick(&self) -> Option<Duration> {
-        self.shared.run_due()
+        let groups = self.groups.run_due();
+        [self.shared.run_due(), groups].into_iter().flatten().min()
     }
 
     /// Closes the log for all handles; later calls answer `Closed`.
@@ -85,6 +90,7 @@ impl Node {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.groups.close();
         // Whoever creates a topic and waits for the disk gives up, and is waited for.
         self.catalogue.partition().close();
         let _no_topic_is_created = self.creating.lock();
@@ -123,7 +129,7 @@ impl Node {
     fn all_partitions(&self) -> Vec<Arc<Partition>> {
         let topics = self.topics.read();
         let open = topics.values().flat_map(|topic| topic.partitions.iter().cloned());
-        let internal = std::iter::once(Arc::clone(self.catalogue.partition()));
+        let internal = [self.catalogue.partition(), self.groups.partition()].map(Arc::clone);
         open.chain(internal).collect()
     }
 }
@@ -149,15 +155,15 @@ impl Backend for Node {
         self.shared.flush(false, deadline)
     }
 
-    fn losses_since(&self, seen: u64) -> (u64, Option<Error>) {
-        self.shared.losses().since(seen)
-    }
-
     fn run_due(&self) -> Option<Duration> {
         if self.flusher.lock().is_some() {
             return None;
         }
         self.tick()
+    }
+
+    fn groups(&self) -> Result<&dyn GroupBackend> {
+        Ok(&*self.groups)
     }
 
     fn check_open(&self) -> Result<()> {

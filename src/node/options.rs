@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Clock, Error, ErrorKind, LogConfig, Result, SystemClock};
+use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 
 /// 4 MiB.
@@ -24,6 +25,8 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// Whether what is not set is as in a cluster.
     pub cluster_defaults: bool,
+    /// Assignors beside the log's own.
+    pub assignors: Vec<Arc<dyn Assignor>>,
     /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// The size of the stage.
@@ -43,6 +46,7 @@ impl Default for Options {
             disk: None,
             settings: BTreeMap::new(),
             cluster_defaults: false,
+            assignors: Vec::new(),
             clock: Arc::new(SystemClock),
             stage_bytes: DEFAULT_STAGE_BYTES,
             background: true,

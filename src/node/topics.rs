@@ -13,6 +13,7 @@ use crate::log::PartitionKey;
 use crate::partition::{Opening, Partition, PartitionSpec, Shared};
 use crate::stage::FoundChunk;
 
+use super::groups::group_topic;
 use super::{Node, OpenTopic};
 
 /// A topic as [`Admin::describe_topic`](crate::Admin::describe_topic) tells of it.
@@ -129,7 +130,9 @@ impl Node {
         let mut opening = Opening::new(&mut report, true, false);
         let open = open_topic(&self.shared, entry, config, &mut opening, &mut |_| Vec::new())?;
         let route = Arc::clone(&open.route);
+        let for_groups = group_topic(&open);
         self.topics.write().insert(Arc::clone(&route.name), open);
+        self.groups.put_topic(for_groups);
         Ok(route)
     }
 
@@ -148,6 +151,7 @@ impl Node {
             open.partitions.iter().for_each(|partition| partition.close_deleted());
             open.partitions
         });
+        self.groups.remove_topic(entry.id);
         let durable = self.catalogue.wait(decided);
         let retired = durable.and_then(|()| self.shared.files().retire_topic(entry.id));
         for partition in &partitions {

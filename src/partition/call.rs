@@ -1,14 +1,23 @@
 //! One append call, checked and measured before any lock is taken.
 
 use crate::base::{Error, ErrorKind, RawRecord, Result};
-use crate::batch::{self, Measure};
+use crate::batch;
+
+/// What a record needs: its encoded length, and its hash for the running check.
+#[derive(Clone, Copy, Debug)]
+pub struct Sized {
+    /// Encoded bytes, padding included.
+    pub len: usize,
+    /// Hash of key, value and headers.
+    pub hash: u64,
+}
 
 /// A measured call. One record, the usual case, allocates nothing.
 #[derive(Debug)]
 pub struct Call<'a> {
     records: &'a [RawRecord<'a>],
-    first: Measure,
-    rest: Vec<Measure>,
+    first: Sized,
+    rest: Vec<Sized>,
     /// Encoded bytes of all records.
     pub bytes: usize,
     /// Least and greatest timestamp of the records that have one of their own.
@@ -43,10 +52,10 @@ impl<'a> Call<'a> {
     fn measure_rest(&mut self, tail: &[RawRecord<'_>]) -> Result<()> {
         self.rest.reserve_exact(tail.len());
         for record in tail {
-            let measure = size(record).map_err(|error| refuse(self.records, error))?;
-            self.bytes += measure.len;
+            let sized = size(record).map_err(|error| refuse(self.records, error))?;
+            self.bytes += sized.len;
             self.note_time(record.timestamp_ms);
-            self.rest.push(measure);
+            self.rest.push(sized);
         }
         Ok(())
     }
@@ -73,7 +82,7 @@ impl<'a> Call<'a> {
 
     /// The records with their sizes.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Measure)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Sized)> + '_ {
         self.records.iter().zip(std::iter::once(self.first).chain(self.rest.iter().copied()))
     }
 
@@ -114,14 +123,13 @@ pub fn time_fits(base: i64, time: i64) -> bool {
     batch::timestamp_delta(base, time).is_some()
 }
 
-/// Checks one record and measures it.
-#[inline(always)]
-pub fn size(record: &RawRecord<'_>) -> Result<Measure> {
-    let measure = Measure::of(record)?;
+#[inline]
+fn size(record: &RawRecord<'_>) -> Result<Sized> {
+    let len = batch::encoded_len(record)?;
     if record.timestamp_ms.is_some_and(|time| time < 0) {
         return Err(negative_time(record.timestamp_ms.unwrap_or(0)));
     }
-    Ok(measure)
+    Ok(Sized { len, hash: batch::record_hash(record) })
 }
 
 #[cold]

@@ -11,7 +11,6 @@ mod appender;
 mod call;
 mod ceiling;
 mod housekeep;
-mod losses;
 mod marks;
 mod open;
 mod read;

@@ -26,7 +26,6 @@ mod opening;
 mod partitioners;
 mod partitioning;
 mod pausing;
-mod producer_close;
 mod producing;
 mod records;
 mod resets;

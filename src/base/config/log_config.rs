@@ -34,6 +34,12 @@ pub struct LogConfig {
     pub auto_create_topics: bool,
     /// How long the offsets of an empty group are kept, in minutes; `None`: for ever.
     pub offsets_retention_minutes: Option<u32>,
+    /// How often it is looked for offsets that have expired, in milliseconds.
+    pub offsets_retention_check_ms: u32,
+    /// The most bytes of the metadata of a committed offset.
+    pub offset_metadata_max_bytes: u32,
+    /// How many members a group may have.
+    pub group_max_size: u32,
     /// The level of topics that name none.
     pub durability: Durability,
     /// What holds for a topic that sets nothing.
@@ -64,6 +70,9 @@ impl LogConfig {
             num_partitions: 1,
             auto_create_topics: false,
             offsets_retention_minutes: None,
+            offsets_retention_check_ms: 600_000,
+            offset_metadata_max_bytes: 4_096,
+            group_max_size: i32::MAX as u32,
             durability,
             topics,
             given,
@@ -74,6 +83,10 @@ impl LogConfig {
         config.auto_create_topics =
             config.own("auto.create.topics.enable").eq_ignore_ascii_case("true");
         config.offsets_retention_minutes = config.own("offsets.retention.minutes").parse().ok();
+        config.offsets_retention_check_ms =
+            config.own_number("offsets.retention.check.interval.ms", 1)?;
+        config.offset_metadata_max_bytes = config.own_number("offset.metadata.max.bytes", 0)?;
+        config.group_max_size = config.own_number("group.max.size", 1)?;
         config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
         Ok(config)
     }
@@ -85,6 +98,10 @@ impl LogConfig {
             key.and_then(|key| key.default_of(self.cluster)).unwrap_or_default()
         };
         self.given(name).unwrap_or_else(default)
+    }
+
+    fn own_number(&self, name: &str, least: u32) -> Result<u32> {
+        number(name, self.own(name), least, i32::MAX as u32)
     }
 
     /// What was set under this name.

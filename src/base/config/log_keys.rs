@@ -14,6 +14,8 @@ pub const LOG_KEYS: &[Key] = &[
     )
     .default("false")
     .cluster("true"),
+    Key::new("group.max.size", Kind::Int(1, i32::MAX as i64), "How many members a group may have.")
+        .default("2147483647"),
     Key::new(
         "num.partitions",
         Kind::Int(*PARTITIONS.start() as i64, *PARTITIONS.end() as i64),
@@ -21,13 +23,24 @@ pub const LOG_KEYS: &[Key] = &[
     )
     .default("1"),
     Key::new(
+        "offset.metadata.max.bytes",
+        Kind::Int(0, i32::MAX as i64),
+        "The most bytes of the metadata of a committed offset.",
+    )
+    .default("4096"),
+    Key::new(
+        "offsets.retention.check.interval.ms",
+        Kind::Int(1, i32::MAX as i64),
+        "How often it is looked for offsets that have expired.",
+    )
+    .default("600000"),
+    Key::new(
         "offsets.retention.minutes",
         Kind::Int(-1, i32::MAX as i64),
         "How long the offsets of an empty group are kept, in minutes; -1: for ever.",
     )
     .default("-1")
-    .cluster("10080")
-    .later("there are no groups yet, so it has no effect"),
+    .cluster("10080"),
 ];
 
 /// What a log's key sets: a key of its own, or a topic's key in a unit of `factor`.

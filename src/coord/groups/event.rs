@@ -1,0 +1,63 @@
+//! What happened to groups without anybody having asked.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::TopicPartition;
+
+/// Events that are kept.
+const ROOM: usize = 1_024;
+
+/// What happened to groups without anybody having asked. From
+/// [`Admin::take_group_events`](crate::Admin::take_group_events).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupEvent {
+    /// A committed offset has expired (`offsets.retention.minutes`): a consumer that comes back
+    /// begins where its reset policy says.
+    OffsetExpired {
+        /// Of which group.
+        group: Arc<str>,
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The offset that was committed.
+        offset: u64,
+    },
+    /// A member was removed: it did not poll for `max.poll.interval.ms`, or its session is over.
+    MemberExpired {
+        /// Of which group.
+        group: Arc<str>,
+        /// The member's id.
+        member_id: Arc<str>,
+    },
+    /// Wall time went ahead of monotonic time by this much: no offset expired in that pass.
+    ClockJumped(Duration),
+    /// So many earlier events were dropped because nobody took them.
+    Missed(u64),
+}
+
+/// Events until they are taken; the oldest go first.
+#[derive(Debug, Default)]
+pub struct Events {
+    kept: VecDeque<GroupEvent>,
+    missed: u64,
+}
+
+impl Events {
+    /// Something happened.
+    pub fn push(&mut self, event: GroupEvent) {
+        if self.kept.len() == ROOM {
+            self.kept.pop_front();
+            self.missed += 1;
+        }
+        self.kept.push_back(event);
+    }
+
+    /// All since the last call.
+    pub fn take(&mut self) -> Vec<GroupEvent> {
+        let missed = std::mem::take(&mut self.missed);
+        let missed = (missed > 0).then_some(GroupEvent::Missed(missed));
+        missed.into_iter().chain(self.kept.drain(..)).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! The coordinator as clients see it.
+
+use std::collections::BTreeMap;
+
+use crate::backend::{
+    CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupBackend, GroupSession,
+    JoinGroup,
+};
+use crate::base::wait::Deadline;
+use crate::base::{Result, TopicPartition};
+
+use super::coordinator::Coordinator;
+
+impl GroupBackend for Coordinator {
+    fn join(&self, join: JoinGroup) -> Result<Box<dyn GroupSession>> {
+        Coordinator::join(self, join).map(|session| Box::new(session) as Box<dyn GroupSession>)
+    }
+
+    fn commit(&self, request: &CommitRequest<'_>) -> Result<CommitReply> {
+        Coordinator::commit(self, request)
+    }
+
+    fn wait_committed(&self, ticket: CommitTicket, deadline: Deadline) -> Result<()> {
+        Coordinator::wait_committed(self, ticket, deadline)
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        Coordinator::committed(self, group, partitions)
+    }
+}
