@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TopicId};
 use crate::batch::BatchHeader;
@@ -41,6 +42,12 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// Returns when every record that was appended before the call has reached its level.
     /// `DeliveryTimeout` at the deadline, with the cause that held it up as its source.
     fn flush(&self, deadline: Deadline) -> Result<()>;
+
+    /// Records that failing disks took away although they had been placed, told since `seen` such
+    /// losses were: how many losses there are now, and what to say of the new ones.
+    fn losses_since(&self, seen: u64) -> (u64, Option<Error>) {
+        (seen, None)
+    }
 
     /// Does the background work that is due, unless threads do it. Returns how long until there
     /// is more, `None` when nothing is planned.
@@ -130,6 +137,16 @@ pub struct Append<'a> {
     pub records: &'a [RawRecord<'a>],
     /// How long to wait for room in the stage (`max.block.ms`).
     pub max_block: Duration,
+    /// Ends that wait when it is set.
+    pub stop: Option<&'a Stop>,
+}
+
+impl<'a> Append<'a> {
+    /// When a wait for room ends that begins now.
+    pub fn deadline(&self, clock: &dyn Clock) -> Deadline<'a> {
+        let deadline = Deadline::after(clock, self.max_block);
+        self.stop.map_or(deadline, |stop| deadline.or_stop(stop))
+    }
 }
 
 /// Where the records of an [`Append`] stand.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod ids;
 pub mod record;
+pub mod stop;
 pub mod sync;
 pub mod wait;
 

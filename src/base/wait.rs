@@ -9,31 +9,41 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+use super::stop::Stop;
 
 /// A moment at which a call gives up.
 ///
 /// Under a [`ManualClock`](super::ManualClock) it has passed when injected *or* real time has
-/// moved far enough, so that a test neither sleeps nor hangs.
+/// moved far enough, so that a test neither sleeps nor hangs. It passes early when its [`Stop`]
+/// is set.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline {
+pub struct Deadline<'a> {
     injected: Option<Duration>,
     real: Option<Duration>,
+    stop: Option<&'a Stop>,
 }
 
-impl Deadline {
+impl<'a> Deadline<'a> {
     /// `timeout` from now; one too long to be represented never passes.
     pub fn after(clock: &dyn Clock, timeout: Duration) -> Self {
         let injected = clock.monotonic().checked_add(timeout);
         let real = SystemClock.monotonic().checked_add(timeout);
-        Self { injected, real }
+        Self { injected, real, stop: None }
     }
 
     /// Never.
-    pub const NEVER: Self = Self { injected: None, real: None };
+    pub const NEVER: Self = Self { injected: None, real: None, stop: None };
+
+    /// The same, or as soon as `stop` is set.
+    #[must_use]
+    pub fn or_stop(self, stop: &'a Stop) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
 
     /// Whether it has passed.
     pub fn has_passed(&self, clock: &dyn Clock) -> bool {
-        self.injected.is_some_and(|at| clock.monotonic() >= at)
+        self.stop.is_some_and(Stop::is_set)
+            || self.injected.is_some_and(|at| clock.monotonic() >= at)
             || self.real.is_some_and(|at| SystemClock.monotonic() >= at)
     }
 
@@ -43,6 +53,7 @@ impl Deadline {
         Self {
             injected: earlier(self.injected, other.injected),
             real: earlier(self.real, other.real),
+            stop: self.stop.or(other.stop),
         }
     }
 
@@ -97,7 +108,8 @@ impl Parker {
     }
 
     /// Waits until the waker is called or `deadline` has passed.
-    pub fn park(&self, clock: &dyn Clock, deadline: &Deadline) {
+    pub fn park(&self, clock: &dyn Clock, deadline: &Deadline<'_>) {
+        let _until_woken = deadline.stop.map(|stop| stop.register(self.waker()));
         if !clock.is_real() && !self.hooked.replace(true) {
             clock.on_advance(Self::hook(&self.parked));
         }

@@ -8,6 +8,7 @@
 //! Like the hash it is part of the format; each step is one folded multiply per two words.
 
 use super::hash::{P, fold};
+use super::record::RecordHead;
 
 /// The check of everything so far. A value: each step returns the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +37,14 @@ impl RunningCheck {
             .step(u64::from(position), 0, P[6])
     }
 
-    /// Adds a record by its [hash](super::record_hash): one multiplication, for the appender
-    /// is under its partition's lock.
+    /// Adds a record by its [hash](super::record_hash) and its first 16 bytes, in which lengths,
+    /// nulls, offset and timestamp stand: one multiplication, for the appender is under its
+    /// partition's lock.
     #[inline]
     #[must_use]
-    pub fn record(self, hash: u64, offset_delta: u32, ts_delta: Option<i32>) -> Self {
-        let (ts, p) = match ts_delta {
-            Some(delta) => (delta.cast_unsigned(), P[7]),
-            // Another constant, for all 64 bits of the word are taken.
-            None => (0, P[3]),
-        };
-        self.step(hash, u64::from(offset_delta) | u64::from(ts) << 32, p)
+    pub fn record(self, hash: u64, head: RecordHead) -> Self {
+        let RecordHead([low, high]) = head;
+        self.step(low, hash, high)
     }
 
     #[inline]

@@ -5,8 +5,9 @@
 //!
 //! The step is the folded multiply of wyhash: the two halves of a 128-bit product, xored. Parts
 //! of up to 64 bytes are read by one to four independent steps, longer ones by four lanes of 16
-//! bytes; reads at the end overlap instead of branching by length. Lengths, nulls and the count
-//! of headers are hashed as one word each, so that no byte can move between parts unnoticed.
+//! bytes; reads at the end overlap instead of branching by length. Lengths and nulls stand in the
+//! record's head, which the check adds, and those of headers are hashed here, so that no byte can
+//! move between parts unnoticed.
 
 use super::reader::RecordView;
 use crate::base::record::{Header, RawRecord};
@@ -30,15 +31,20 @@ pub(super) const fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// The hash of a record's key, value and headers, nulls and order included.
+/// The hash of a record's key, value and headers.
 ///
-/// Equal to [`RecordView::hash`] of the same record after encoding. Timestamp and offset are
-/// not part of it: [`RunningCheck::record`](super::RunningCheck::record) adds them.
+/// Equal to [`RecordView::hash`] of the same record after encoding. What stands in the record's
+/// first 16 bytes (lengths, nulls, timestamp, offset) is not part of it:
+/// [`RunningCheck::record`](super::RunningCheck::record) adds them.
 #[inline]
 #[must_use]
 pub fn record_hash(record: &RawRecord<'_>) -> u64 {
-    let hash = content(record.key, record.value, record.headers.len());
-    if record.headers.is_empty() { hash } else { headers(hash, record.headers.iter().copied()) }
+    let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
+    let hash = content(key, value);
+    if record.headers.is_empty() {
+        return hash;
+    }
+    headers(hash, value.len(), record.headers.iter().copied())
 }
 
 impl RecordView<'_> {
@@ -46,24 +52,27 @@ impl RecordView<'_> {
     #[inline]
     #[must_use]
     pub fn hash(&self) -> u64 {
-        let hash = content(self.key, self.value, self.headers().len());
-        if self.headers().is_empty() { hash } else { headers(hash, self.headers().iter()) }
+        let (key, value) = (self.key.unwrap_or_default(), self.value.unwrap_or_default());
+        let hash = content(key, value);
+        if self.headers().is_empty() {
+            return hash;
+        }
+        headers(hash, value.len(), self.headers().iter())
     }
 }
 
+/// The parts have seeds of their own, so that they do not cancel out where they are alike.
 #[inline]
-fn content(key: Option<&[u8]>, value: Option<&[u8]>, headers: usize) -> u64 {
-    let nulls = u64::from(key.is_none()) << 62 | u64::from(value.is_none()) << 63;
-    let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
-    // Keys have 24 bits, values 27, counts 16: the words below do not overlap.
-    let lengths = key.len() as u64 | (value.len() as u64) << 32;
-    let shape = fold(lengths ^ P[0], headers as u64 ^ nulls ^ P[1]);
-    fold(bytes(key, P[2]) ^ shape, bytes(value, P[3]) ^ P[4])
+fn content(key: &[u8], value: &[u8]) -> u64 {
+    bytes(key, P[2]) ^ bytes(value, P[3])
 }
 
 #[inline(never)]
-fn headers<'a>(hash: u64, headers: impl Iterator<Item = Header<'a>>) -> u64 {
-    headers.fold(hash, |hash, (name, value)| {
+fn headers<'a>(hash: u64, value_len: usize, all: impl ExactSizeIterator<Item = Header<'a>>) -> u64 {
+    // Values have 27 bits, counts 16: they do not overlap.
+    let second_head = value_len as u64 | (all.len() as u64) << 32;
+    let hash = fold(hash ^ P[0], second_head ^ P[1]);
+    all.fold(hash, |hash, (name, value)| {
         let null = u64::from(value.is_none()) << 63;
         let value = value.unwrap_or_default();
         let lengths = name.len() as u64 | (value.len() as u64) << 32 | null;
@@ -105,16 +114,31 @@ fn pair(part: &[u8], seed: u64, p: u64, q: u64) -> u64 {
 #[inline]
 fn long(part: &[u8], seed: u64) -> u64 {
     let mut lanes = [seed, seed ^ P[0], seed ^ P[1], seed ^ P[6]];
-    let (stripes, rest) = part.as_chunks::<64>();
-    let whole = if rest.is_empty() { stripes.len().saturating_sub(1) } else { stripes.len() };
-    for stripe in stripes.iter().take(whole).chain(part.last_chunk::<64>()) {
-        let (blocks, _) = stripe.as_chunks::<16>();
-        for ((lane, block), p) in lanes.iter_mut().zip(blocks).zip([P[2], P[3], P[4], P[5]]) {
-            *lane = step(block, p, *lane);
-        }
+    let mut rest = part;
+    while rest.len() > 64
+        && let Some((stripe, behind)) = rest.split_first_chunk::<64>()
+    {
+        lanes = absorb(lanes, stripe);
+        rest = behind;
     }
+    let [a, b, c, d] = absorb(lanes, part.last_chunk::<64>().unwrap_or(&[0; 64]));
+    a ^ b ^ c ^ d
+}
+
+#[inline]
+fn absorb(lanes: [u64; 4], stripe: &[u8; 64]) -> [u64; 4] {
+    let block = |at: usize| {
+        let mut block = [0; 16];
+        block.copy_from_slice(&stripe[at..at + 16]);
+        block
+    };
     let [a, b, c, d] = lanes;
-    fold(a ^ P[0], b ^ P[7]) ^ fold(c ^ P[1], d ^ P[6])
+    [
+        step(&block(0), P[2], a),
+        step(&block(16), P[3], b),
+        step(&block(32), P[4], c),
+        step(&block(48), P[5], d),
+    ]
 }
 
 #[inline]

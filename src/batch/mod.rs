@@ -24,4 +24,4 @@ pub use damage::Damage;
 pub use hash::record_hash;
 pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify};
 pub use reader::{RecordReader, RecordView};
-pub use record::{encode_record, encoded_len, timestamp_delta};
+pub use record::{Measure, RecordHead, encode_at, encode_record, encoded_len, timestamp_delta};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::backend::PartitionBackend;
 use crate::base::{Error, RawRecord, Result, TopicPartition};
 
+use super::partitioner::Chosen;
 use super::producer::Shared;
 use super::record::Record;
 use super::routes::{Entry, door};
@@ -55,7 +56,7 @@ impl<'p> BatchDelivery<'p> {
             let reached = match (&part.result, part.door) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(range), Some(door)) if part.is_pending() => {
-                    door.wait_reached(range.end, deadline)
+                    self.producer.wait_reached(&**door, range.end, deadline)
                 }
                 _ => Ok(()),
             };
@@ -129,6 +130,7 @@ pub(super) fn send<'p, 'a>(
         groups: Vec::new(),
         index: HashMap::new(),
         keyless: Vec::new(),
+        entry: None,
         last: 0,
     };
     let (expected, _) = records.size_hint();
@@ -155,11 +157,10 @@ enum Home<'p> {
     Nowhere(Arc<str>, Option<u32>),
 }
 
-/// Where a record goes, and why it cannot if it cannot.
-struct Found<'p> {
+/// A record that cannot go anywhere: the part that it fails, and why.
+struct Lost<'p> {
     home: Home<'p>,
-    is_sticky: bool,
-    lost: Option<Error>,
+    error: Error,
 }
 
 impl Home<'_> {
@@ -180,18 +181,31 @@ struct Groups<'p, 'a> {
     index: HashMap<(usize, u32), usize>,
     /// The partition of each topic's records without a key.
     keyless: Vec<(&'p Entry, u32)>,
+    /// The topic and the group of the record before.
+    entry: Option<&'p Entry>,
     last: usize,
+}
+
+#[cold]
+fn lost<'p>(record: &Record<'_>, partition: Option<u32>, error: Error) -> Box<Lost<'p>> {
+    let home = Home::Nowhere(Arc::from(record.topic()), partition);
+    Box::new(Lost { home, error })
 }
 
 const WALKABLE: usize = 16;
 
 impl<'p, 'a> Groups<'p, 'a> {
+    #[inline]
     fn add(&mut self, index: usize, record: &Record<'a>, expected: usize) {
         let checked = self.producer.check_open();
         let checked =
             checked.and_then(|()| record.check(self.producer.settings().max_request_size));
-        let Found { home, is_sticky, lost } = self.home(record);
-        let at = self.group(home, expected);
+        let (at, is_sticky, lost) = match self.find(record) {
+            Ok((entry, chosen)) => {
+                (self.group(entry, chosen.partition, expected), chosen.is_sticky, None)
+            }
+            Err(lost) => (self.group_of(lost.home, expected), false, Some(lost.error)),
+        };
         let Some(group) = self.groups.get_mut(at) else { return };
         group.indexes.push(index);
         match (checked, lost) {
@@ -200,29 +214,21 @@ impl<'p, 'a> Groups<'p, 'a> {
         }
     }
 
-    fn home(&mut self, record: &Record<'a>) -> Found<'p> {
+    /// The topic and the partition of a record.
+    #[inline]
+    fn find(&mut self, record: &Record<'a>) -> Result<(&'p Entry, Chosen), Box<Lost<'p>>> {
         let producer: &'p Shared = self.producer;
-        let nowhere = |partition, error| Found {
-            home: Home::Nowhere(Arc::from(record.topic()), partition),
-            is_sticky: false,
-            lost: Some(error),
+        let entry = match self.entry.filter(|entry| record.is_by_handle_of(&entry.route)) {
+            Some(entry) => entry,
+            None => producer.entry(record).map_err(|e| lost(record, record.partition, e))?,
         };
-        let entry = match producer.entry(record) {
-            Ok(entry) => entry,
-            Err(error) => return nowhere(record.partition, error),
-        };
+        self.entry = Some(entry);
         let strategy = &producer.settings().strategy;
-        let chosen = match strategy.choose(record, entry, || self.keyless(entry)) {
-            Ok(chosen) => chosen,
-            Err(error) => return nowhere(error.partition(), error),
-        };
+        let chosen = strategy.choose(record, entry, || self.keyless(entry));
+        let chosen = chosen.map_err(|e| lost(record, e.partition(), e))?;
         match door(&entry.route, chosen.partition) {
-            Ok(_) => Found {
-                home: Home::Partition(entry, chosen.partition),
-                is_sticky: chosen.is_sticky,
-                lost: None,
-            },
-            Err(error) => nowhere(Some(chosen.partition), error),
+            Ok(_) => Ok((entry, chosen)),
+            Err(error) => Err(lost(record, Some(chosen.partition), error)),
         }
     }
 
@@ -236,14 +242,20 @@ impl<'p, 'a> Groups<'p, 'a> {
         partition
     }
 
-    fn group(&mut self, home: Home<'p>, expected: usize) -> usize {
-        if !self.groups.get(self.last).is_some_and(|group| group.home.is(&home)) {
-            self.last = self.find(&home).unwrap_or_else(|| self.open(home, expected));
+    #[inline]
+    fn group(&mut self, entry: &'p Entry, partition: u32, expected: usize) -> usize {
+        match self.groups.get(self.last).map(|group| &group.home) {
+            Some(Home::Partition(e, p)) if *p == partition && ptr::eq(*e, entry) => self.last,
+            _ => self.group_of(Home::Partition(entry, partition), expected),
         }
+    }
+
+    fn group_of(&mut self, home: Home<'p>, expected: usize) -> usize {
+        self.last = self.look_up(&home).unwrap_or_else(|| self.open(home, expected));
         self.last
     }
 
-    fn find(&self, home: &Home<'p>) -> Option<usize> {
+    fn look_up(&self, home: &Home<'p>) -> Option<usize> {
         match home {
             Home::Partition(entry, partition) if self.groups.len() > WALKABLE => {
                 self.index.get(&(ptr::from_ref(*entry).addr(), *partition)).copied()
@@ -277,6 +289,7 @@ impl<'p, 'a> Groups<'p, 'a> {
 }
 
 impl<'p, 'a> Group<'p, 'a> {
+    #[inline]
     fn take(&mut self, record: &Record<'a>, sticky: Option<usize>) {
         self.records.push(record.raw);
         if let Some(size) = sticky {
@@ -301,7 +314,7 @@ impl<'p, 'a> Group<'p, 'a> {
             (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
             (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
                 part.door = Some(door);
-                let appended = door.append(producer.request(&self.records));
+                let appended = producer.append(&**door, &self.records);
                 let first = appended.map_err(|error| part.translate(error))?.base_offset;
                 if let Some(bytes) = self.sticky_bytes {
                     producer.count_sticky(entry, partition, bytes);

@@ -80,7 +80,7 @@ impl<'p> Delivery<'p> {
     ///
     /// `DeliveryTimeout`, with what held it up as its source: the record is in the log and may
     /// still reach its level; sending it again makes a duplicate. `Closed` when the log is
-    /// closed, `UnknownTopicOrPartition` when the topic was deleted, before that.
+    /// closed, or the producer's close has ended without it, `UnknownTopicOrPartition` when the topic was deleted, before that.
     pub fn wait(&self) -> Result<Placed> {
         self.wait_timeout(self.producer.delivery_timeout())
     }
@@ -154,7 +154,8 @@ fn wait(
     placed: Placed,
     timeout: Duration,
 ) -> Result<Placed> {
-    producer.wait_reached(door, placed.offset.saturating_add(1), timeout)?;
+    let deadline = producer.deadline(timeout);
+    producer.wait_reached(door, placed.offset.saturating_add(1), deadline)?;
     Ok(placed)
 }
 

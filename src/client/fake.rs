@@ -151,7 +151,7 @@ impl FakePartition {
             .iter()
             .map(|value| RawRecord { value: Some(value.as_bytes()), ..RawRecord::default() })
             .collect();
-        self.append(Append { records: &records, max_block: Duration::ZERO }).unwrap();
+        self.append(Append { records: &records, max_block: Duration::ZERO, stop: None }).unwrap();
     }
 
     /// Appends a batch that no consumer sees.

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::backend::{Append, Backend, PartitionBackend};
+use crate::backend::{Append, Appended, Backend, PartitionBackend};
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{RawRecord, Result};
 
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
+use super::lifetime::Lifetime;
 use super::partitioner::{Produced, Random};
+use super::pending::name_pending;
 use super::producer_settings::ProducerSettings;
 use super::record::Record;
 use super::routes::{Entry, Routes, door};
@@ -44,7 +46,9 @@ pub(super) struct Shared {
     settings: ProducerSettings,
     routes: Routes,
     random: Random,
-    closed: AtomicBool,
+    lifetime: Lifetime,
+    /// How many of the log's losses this producer has told of.
+    losses_told: AtomicU64,
 }
 
 impl Producer {
@@ -53,14 +57,15 @@ impl Producer {
         settings: ProducerSettings,
         random: Random,
     ) -> Self {
-        let closed = AtomicBool::new(false);
+        let (losses, _) = backend.losses_since(u64::MAX);
         Self {
             shared: Arc::new(Shared {
                 backend,
                 settings,
                 routes: Routes::default(),
                 random,
-                closed,
+                lifetime: Lifetime::default(),
+                losses_told: AtomicU64::new(losses),
             }),
         }
     }
@@ -93,7 +98,7 @@ impl Producer {
         let chosen = strategy.choose(&record, entry, || entry.sticky.current())?;
         let partition = chosen.partition;
         let door = door(&entry.route, partition)?;
-        let appended = door.append(shared.request(slice::from_ref(&record.raw)))?;
+        let appended = shared.append(&**door, slice::from_ref(&record.raw))?;
         if chosen.is_sticky {
             shared.count_sticky(entry, partition, size);
         }
@@ -144,33 +149,69 @@ impl Producer {
     ///
     /// `DeliveryTimeout` after `delivery.timeout.ms`, with the cause as its source: the records
     /// are in the log and may still reach their level. `Closed` when producer or log is closed.
+    ///
+    /// `StorageError`, naming partitions and offsets, when records of this log were lost since the
+    /// last flush by a disk that failed to sync them, whether or not anybody waited for their
+    /// deliveries. Each producer is told once of each loss; everything else has reached its level.
     pub fn flush(&self) -> Result<()> {
         self.shared.check_open()?;
-        self.shared.flush()
+        self.shared.flush(self.shared.delivery_timeout())
     }
 
     /// Closes this producer and all its clones, then waits like [`flush`](Self::flush).
     ///
-    /// Later calls of a clone fail with `Closed`; deliveries can still be waited for. The log
-    /// stays open. Closing twice is no error.
+    /// Later calls of a clone fail with `Closed`, and so do those that wait for room to place a
+    /// record. Deliveries can still be waited for. The log stays open. Closing twice is no error,
+    /// and the second close does not wait.
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush); the producer is closed nevertheless.
+    /// Those of [`close_timeout`](Self::close_timeout), after `delivery.timeout.ms`.
     pub fn close(self) -> Result<()> {
-        if self.shared.closed.swap(true, Ordering::AcqRel) {
+        let timeout = self.shared.delivery_timeout();
+        self.close_timeout(timeout)
+    }
+
+    /// Like [`close`](Self::close), waiting for `timeout` at most. With `Duration::ZERO` it tries
+    /// once to make durable what was sent.
+    ///
+    /// Calls of any clone that still wait when this returns (deliveries, flushes) end with
+    /// `Closed`. Whatever this returns, nothing that was sent is taken back.
+    ///
+    /// ```
+    /// use alluvium::{ErrorKind, EventLog, NewTopic};
+    /// use std::time::Duration;
+    ///
+    /// let log = EventLog::in_memory();
+    /// let orders = log.create_topic(NewTopic::new("orders"))?;
+    /// let producer = log.producer().build()?;
+    /// let clone = producer.clone();
+    /// let _ = producer.send(orders.record("one espresso"))?;
+    /// producer.close_timeout(Duration::from_secs(5))?;
+    /// assert_eq!(clone.send(orders.record("too late")).unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `DeliveryTimeout`, which names how many records of this producer's topics have not reached
+    /// their level, and in which partitions: they are in the log and may still do so. Else those of
+    /// [`flush`](Self::flush). The producer is closed nevertheless.
+    pub fn close_timeout(self, timeout: Duration) -> Result<()> {
+        let shared = &self.shared;
+        if !shared.lifetime.begin_close() {
             return Ok(());
         }
-        self.shared.flush()
+        let outcome = shared.flush(timeout).map_err(|e| name_pending(&shared.routes, e));
+        shared.lifetime.end_close();
+        outcome
     }
 }
 
 impl Shared {
+    #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the producer is closed"));
-        }
-        Ok(())
+        self.lifetime.check_open()
     }
 
     pub(super) fn settings(&self) -> &ProducerSettings {
@@ -181,8 +222,14 @@ impl Shared {
         self.routes.entry(record.target, &*self.backend, &self.random)
     }
 
-    pub(super) fn request<'a>(&self, records: &'a [crate::base::RawRecord<'a>]) -> Append<'a> {
-        Append { records, max_block: self.settings.max_block }
+    #[inline]
+    pub(super) fn append(
+        &self,
+        door: &dyn PartitionBackend,
+        records: &[RawRecord<'_>],
+    ) -> Result<Appended> {
+        let (max_block, stop) = (self.settings.max_block, Some(self.lifetime.placing()));
+        door.append(Append { records, max_block, stop }).map_err(|e| self.lifetime.not_placed(e))
     }
 
     pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {
@@ -190,8 +237,9 @@ impl Shared {
         entry.sticky.produced(produced, entry.partition_count(), &self.random);
     }
 
-    pub(super) fn deadline(&self, timeout: Duration) -> Deadline {
-        Deadline::after(self.backend.clock(), timeout)
+    /// `timeout` from now, or when a close has ended.
+    pub(super) fn deadline(&self, timeout: Duration) -> Deadline<'_> {
+        Deadline::after(self.backend.clock(), timeout).or_stop(self.lifetime.waiting())
     }
 
     pub(super) fn delivery_timeout(&self) -> Duration {
@@ -199,12 +247,17 @@ impl Shared {
     }
 
     /// One round for the whole log.
-    pub(super) fn flush_until(&self, deadline: Deadline) -> Result<()> {
-        self.backend.flush(deadline)
+    pub(super) fn flush_until(&self, deadline: Deadline<'_>) -> Result<()> {
+        self.backend.flush(deadline).map_err(|e| self.lifetime.not_reached(e))
     }
 
-    fn flush(&self) -> Result<()> {
-        self.flush_until(self.deadline(self.delivery_timeout()))
+    fn flush(&self, timeout: Duration) -> Result<()> {
+        self.flush_until(self.deadline(timeout))?;
+        let told = self.losses_told.load(Ordering::Acquire);
+        let (now, error) = self.backend.losses_since(told);
+        // Of several threads that flush at once, one tells.
+        let first = self.losses_told.fetch_max(now, Ordering::AcqRel) < now;
+        error.filter(|_| first).map_or(Ok(()), Err)
     }
 
     /// Waits until everything below `offset` has reached the partition's level.
@@ -212,9 +265,9 @@ impl Shared {
         &self,
         door: &dyn PartitionBackend,
         offset: u64,
-        timeout: Duration,
+        deadline: Deadline<'_>,
     ) -> Result<()> {
-        door.wait_reached(offset, self.deadline(timeout))
+        door.wait_reached(offset, deadline).map_err(|e| self.lifetime.not_reached(e))
     }
 }
 
@@ -222,7 +275,7 @@ impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("settings", &self.shared.settings)
-            .field("closed", &self.shared.closed)
+            .field("lifetime", &self.shared.lifetime)
             .finish_non_exhaustive()
     }
 }

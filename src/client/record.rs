@@ -1,5 +1,8 @@
 //! A record on its way in: everything borrowed, nothing allocated.
 
+use std::sync::Arc;
+
+use crate::backend::TopicRoute;
 use crate::base::{Error, ErrorKind, Header, RawRecord, Result};
 
 use super::topic::Topic;
@@ -94,7 +97,17 @@ impl<'a> Record<'a> {
         self.target.name()
     }
 
+    /// Whether the record was made by a handle of this very topic, which is not deleted.
+    #[inline]
+    pub(super) fn is_by_handle_of(&self, route: &Arc<TopicRoute>) -> bool {
+        match self.target {
+            Target::Handle(topic) => Arc::ptr_eq(topic.route(), route) && !route.is_deleted(),
+            Target::Name(_) => false,
+        }
+    }
+
     /// What the record takes in a batch, in bytes, before padding.
+    #[inline]
     pub(super) fn size(&self) -> usize {
         let fixed =
             16 + self.raw.key.map_or(0, <[u8]>::len) + self.raw.value.map_or(0, <[u8]>::len);
@@ -102,6 +115,7 @@ impl<'a> Record<'a> {
     }
 
     /// Checks what needs no partition: size and timestamp.
+    #[inline]
     pub(super) fn check(&self, max_request_size: usize) -> Result<usize> {
         let size = self.size();
         if size > max_request_size {

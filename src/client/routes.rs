@@ -61,6 +61,11 @@ impl Routes {
         }
     }
 
+    /// Every topic that was met.
+    pub(super) fn entries(&self) -> Vec<&Entry> {
+        self.by_id.entries()
+    }
+
     fn named(&self, name: &str, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
         let hash = hash(name.as_bytes());
         // A deleted topic's entry stays behind; its name may belong to a new topic.
@@ -74,7 +79,9 @@ impl Routes {
 
     fn handled(&self, topic: &Topic, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
         let id = topic.id();
-        let found = self.by_id.find(id.0 as u64, |entry| entry.route.id == id);
+        let found = self.by_id.find(id.0 as u64, |entry| {
+            Arc::ptr_eq(&entry.route, topic.route()) || entry.route.id == id
+        });
         if let Some(entry) = found.filter(|entry| !entry.route.is_deleted()) {
             return Ok(entry);
         }
@@ -137,6 +144,17 @@ impl Trie {
             hash >>= 2;
         }
         None
+    }
+
+    fn entries(&self) -> Vec<&Entry> {
+        let (mut entries, mut links) = (Vec::new(), vec![&self.root]);
+        while let Some(link) = links.pop() {
+            if let Some(node) = link.get() {
+                entries.push(&*node.entry);
+                links.extend(&node.children);
+            }
+        }
+        entries
     }
 
     /// Adds `entry`, unless another thread has added a wanted one first: then returns that.

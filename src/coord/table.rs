@@ -80,7 +80,7 @@ impl<M: Machine> Table<M> {
                 ..RawRecord::default()
             })
             .collect();
-        let request = Append { records: &records, max_block: PATIENCE };
+        let request = Append { records: &records, max_block: PATIENCE, stop: None };
         let appended = self.partition.append(request)?;
         let mut machine = self.machine.write();
         for (key, value) in entries {

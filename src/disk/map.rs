@@ -138,9 +138,10 @@ fn map_whole(file: Arc<File>, len: usize) -> io::Result<Span> {
     if len == 0 || file.metadata()?.len() != len as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the length of the file"));
     }
+    let has_holes = has_holes(&file.metadata()?);
     // SAFETY: the file has `len` bytes, and the module's contract says that nobody cuts it.
     let mut map = unsafe { MmapOptions::new().len(len).map_mut(&*file)? };
-    prefault(&map)?;
+    prefault(&map, has_holes)?;
     let Some(base) = NonNull::new(map.as_mut_ptr()) else {
         return Err(io::ErrorKind::AddrNotAvailable.into());
     };
@@ -166,13 +167,26 @@ fn advise_random(file: &File) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn advise_random(_file: &File) {}
 
-/// Brings in all pages for writing, so that no append pays the first fault.
+/// Whether the file may have parts without space of their own: a copy that a tool made sparse.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn prefault(map: &memmap2::MmapMut) -> io::Result<()> {
+fn has_holes(data: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    /// What the system counts space in.
+    const BLOCK: u64 = 512;
+    data.blocks().saturating_mul(BLOCK) < data.len()
+}
+
+/// Brings in all pages, to be read: for writing it would make every one of them dirty, and the
+/// first sync write all of the stage. The first store to a page since the last sync costs a fault
+/// either way. Where there are holes they are filled now, while it can be refused.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
+    use memmap2::Advice;
     // Both are best effort, with one exception: EFAULT says that a store would end in SIGBUS
     // (no space behind a hole, a broken sector), and an error now is better than a signal then.
-    let _ = map.advise(memmap2::Advice::Random);
-    match map.advise(memmap2::Advice::PopulateWrite) {
+    let _ = map.advise(Advice::Random);
+    let populate = if has_holes { Advice::PopulateWrite } else { Advice::PopulateRead };
+    match map.advise(populate) {
         Err(error)
             if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::FAULT) =>
         {

@@ -48,12 +48,15 @@ impl FilesOptions {
 }
 
 /// The exclusive right to a log's directory; ends when it is dropped.
-pub struct DirLock(Box<dyn Send + Sync>);
+pub struct DirLock {
+    /// Whether the directory was there before.
+    was_there: bool,
+    _guard: Box<dyn Send + Sync>,
+}
 
 impl fmt::Debug for DirLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = &self.0;
-        f.write_str("DirLock")
+        f.debug_struct("DirLock").field("was_there", &self.was_there).finish_non_exhaustive()
     }
 }
 
@@ -69,7 +72,6 @@ pub fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<DirLock> {
     } else {
         disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
     }
-    sync_parent(disk, dir, there)?;
     let path = dir.join(LOCK);
     let lock = disk.lock(&path).map_err(|error| {
         if error.kind() == io::ErrorKind::WouldBlock {
@@ -79,7 +81,16 @@ pub fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<DirLock> {
             Error::io("lock", &path, error)
         }
     })?;
-    Ok(DirLock(lock))
+    Ok(DirLock { was_there: there, _guard: lock })
+}
+
+/// Makes the names of the log's directory, and of what stands in it, durable.
+///
+/// Not needed where the witness speaks of the manifest that is there: it was noted by an open
+/// that had done this before.
+fn sync_names(disk: &dyn Disk, dir: &Path, was_there: bool) -> Result<()> {
+    sync_parent(disk, dir, was_there)?;
+    disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
 /// The directory's own name must survive what is acknowledged in it; and whoever made it may
@@ -118,6 +129,8 @@ pub struct LogFiles {
     manifest: Manifest,
     /// What the manifest said before this open: how the log was left.
     boot: ManifestState,
+    /// The operating system's boot, read once.
+    boot_id: Option<u128>,
     /// Lengths of the segment files that were there at open.
     found: HashMap<u64, u64>,
     log_id: u128,
@@ -156,13 +169,17 @@ impl LogFiles {
             Manifest::create(Arc::clone(&disk), dir, options.new_log_id)?;
         }
         let (manifest, boot, read) = Manifest::open(Arc::clone(&disk), dir, options.witness)?;
+        if options.witness.generation != read.generation {
+            sync_names(&*disk, dir, lock.was_there)?;
+        }
         report.clean = boot.is_clean();
         report.manifest_cut_bytes = read.torn_bytes;
         let incarnation = boot.incarnation().saturating_add(1);
         // As long as recovery is not complete the log stands as the power cut left it: a death in
         // the middle of it must not make the next open believe that the power stayed on.
+        let boot_id_now = disk.boot_id();
         let boot_id =
-            if boot.may_have_lost_power(disk.boot_id()) { boot.boot_id() } else { disk.boot_id() };
+            if boot.may_have_lost_power(boot_id_now) { boot.boot_id() } else { boot_id_now };
         let opened = Record::Opened { incarnation, boot_id };
         // Before anything is written under this incarnation it must be impossible that another
         // open gets the same one; and what was read of the manifest must be durable before a
@@ -181,6 +198,7 @@ impl LogFiles {
             disk,
             manifest,
             boot,
+            boot_id: boot_id_now,
             found,
             incarnation,
         });
@@ -228,13 +246,13 @@ impl LogFiles {
     /// since then.
     #[must_use]
     pub fn may_have_lost_power(&self) -> bool {
-        self.boot.may_have_lost_power(self.disk.boot_id())
+        self.boot.may_have_lost_power(self.boot_id)
     }
 
     /// The record that recovery is complete, after a loss of power.
     #[must_use]
     pub fn recovered(&self) -> Record {
-        Record::Opened { incarnation: self.incarnation, boot_id: self.disk.boot_id() }
+        Record::Opened { incarnation: self.incarnation, boot_id: self.boot_id }
     }
 
     /// Deletes all partitions of a topic, durably. Each of its
@@ -403,7 +421,8 @@ impl LogFiles {
             }
         }
         // Only after the removals are durable may the manifest forget the numbers.
-        if !left && self.dir.sync_to(FOUND_MARK).is_ok() {
+        let any = report.removed_files > 0 || self.boot.remembers_numbers();
+        if any && !left && self.dir.sync_to(FOUND_MARK).is_ok() {
             self.manifest.forget(0..=u64::MAX);
         }
     }
@@ -417,10 +436,6 @@ fn list_segments(
     let there = disk.entry(segments).map_err(|e| Error::io("look for", segments, e))?;
     if there.is_none() {
         disk.create_dir(segments).map_err(|e| Error::io("create", segments, e))?;
-    }
-    // Whoever made it may have died before its name was durable.
-    if let Some(dir) = segments.parent() {
-        disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
     }
     let mut found = HashMap::new();
     for entry in disk.list(segments).map_err(|e| Error::io("list", segments, e))? {

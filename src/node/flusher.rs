@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
 
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Error, ErrorKind, Result};
@@ -14,21 +15,27 @@ use crate::partition::Shared;
 #[derive(Debug)]
 pub struct Flusher {
     thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
-    waker: Waker,
+    stop: Arc<Stop>,
+}
+
+/// How the thread is told to end.
+#[derive(Debug, Default)]
+struct Stop {
+    asked: AtomicBool,
+    /// The thread's waker, once it runs: an open does not wait for it. Whoever stops asks first
+    /// and then looks here; the thread enters itself and then looks whether it was asked.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Flusher {
     /// Starts the thread.
     pub fn start(shared: Arc<Shared>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(Stop::default());
         let stopped = Arc::clone(&stop);
-        let (send, receive) = mpsc::channel();
         let run = move || {
             let parker = Parker::new();
-            if send.send(parker.waker()).is_ok() {
-                work(&shared, &stopped, &parker);
-            }
+            *stopped.waker.lock() = Some(parker.waker());
+            work(&shared, &stopped.asked, &parker);
         };
         let failed = |e: std::io::Error| {
             let message = format!("could not start the background thread: {e}");
@@ -36,14 +43,16 @@ impl Flusher {
         };
         let name = "alluvium-flush".to_owned();
         let thread = thread::Builder::new().name(name).spawn(run).map_err(failed)?;
-        let waker = receive.recv().map_err(|_| Error::closed())?;
-        Ok(Self { thread, stop, waker })
+        Ok(Self { thread, stop })
     }
 
     /// Ends the thread and waits for it.
     pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.waker.wake();
+        self.stop.asked.store(true, Ordering::Release);
+        let waker = self.stop.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         // The last handle may be dropped by the thread itself: it cannot wait for itself.
         if self.thread.thread().id() != thread::current().id() {
             drop(self.thread.join());

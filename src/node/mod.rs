@@ -155,6 +155,10 @@ impl Backend for Node {
         self.shared.flush(false, deadline)
     }
 
+    fn losses_since(&self, seen: u64) -> (u64, Option<Error>) {
+        self.shared.losses().since(seen)
+    }
+
     fn run_due(&self) -> Option<Duration> {
         if self.flusher.lock().is_some() {
             return None;

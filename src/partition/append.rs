@@ -4,12 +4,12 @@ use std::task::Waker;
 
 use crate::backend::{Append, Appended};
 use crate::base::wait::Deadline;
-use crate::base::{Durability, Error, ErrorKind, Result};
+use crate::base::{Durability, Error, ErrorKind, RawRecord, Result};
 use crate::stage::{ChunkWish, MAX_CHUNK};
 
 use super::Partition;
 use super::appender::{Appender, Place};
-use super::call::Call;
+use super::call::{Call, size};
 use super::waiters::Woken;
 
 /// A call larger than this is written through to the segment.
@@ -17,10 +17,20 @@ const WRITE_THROUGH: usize = MAX_CHUNK / 4;
 
 /// What an attempt under the append lock came to.
 enum Attempt {
-    Done { base_offset: u64, woken: Woken, sleeper: Option<Waker>, ask: bool },
+    Done { base_offset: u64, news: Option<News> },
     NeedChunk(usize),
     NeedCeiling,
     Busy,
+}
+
+/// Who is to be told of an append.
+struct News {
+    /// Those who wait for the end.
+    woken: Woken,
+    /// The background thread, for the first unsynced record.
+    sleeper: Option<Waker>,
+    /// Whether there is much to settle.
+    ask: bool,
 }
 
 impl Partition {
@@ -30,29 +40,84 @@ impl Partition {
     /// Order of effects: the bytes and the claim that a kill leaves behind (`place`), the mark
     /// that readers look at (`set_end`), the wake. A failure before `place` changes nothing; a
     /// kill after it leaves a record that nobody was told of, which recovery keeps.
+    #[inline]
     pub fn append(&self, request: Append<'_>) -> Result<Appended> {
+        if let [record] = request.records
+            && let Some(appended) = self.append_one(record)
+        {
+            return Ok(appended);
+        }
+        self.append_all(request)
+    }
+
+    /// One record, where nothing is in its way; `None`, and nothing has changed, elsewhere.
+    #[inline]
+    fn append_one(&self, record: &RawRecord<'_>) -> Option<Appended> {
+        let measure = size(record).ok()?;
+        if measure.len > self.most_at_once() {
+            return None;
+        }
+        let now = if record.timestamp_ms.is_none() { self.shared.clock.unix_ms() } else { 0 };
+        let mut appender = self.append.lock();
+        let time = record.timestamp_ms.unwrap_or(now);
+        let base_offset = appender.place_one(record, measure, time)?;
+        self.marks.set_end(base_offset + 1);
+        if self.has_news(&appender) {
+            let news = self.news(&mut appender);
+            drop(appender);
+            self.tell(news);
+        }
+        Some(Appended { base_offset, timestamp_ms: now })
+    }
+
+    /// Whether somebody is to be told of an append.
+    #[inline]
+    fn has_news(&self, appender: &Appender) -> bool {
+        let unlisted = !appender.listed && self.wants_rounds();
+        let much = appender.unsettled >= MAX_CHUNK && !appender.asked;
+        unlisted || much || !appender.waiters.is_empty()
+    }
+
+    /// Takes note of what is to be told once the append lock is released.
+    #[cold]
+    fn news(&self, appender: &mut Appender) -> News {
+        let woken = appender.waiters.take_passed(appender.next_offset);
+        let sleeper = self.list(appender);
+        let ask = appender.unsettled >= MAX_CHUNK && !std::mem::replace(&mut appender.asked, true);
+        News { woken, sleeper, ask }
+    }
+
+    #[cold]
+    fn tell(&self, news: News) {
+        news.woken.wake();
+        self.after_append(news.sleeper, news.ask);
+    }
+
+    #[inline(never)]
+    fn append_all(&self, request: Append<'_>) -> Result<Appended> {
         let call = Call::measure(request.records).map_err(|e| self.error(e))?;
         self.check_size(&call)?;
         let now = if call.needs_now { self.shared.clock.unix_ms() } else { 0 };
         if call.bytes > WRITE_THROUGH {
-            return self.append_through(&call, now, request.max_block);
+            return self.append_through(&call, now, &request);
         }
         let mut deadline = None;
         loop {
             let attempt = self.attempt(&call, now)?;
             let until = || {
                 let clock = &*self.shared.clock;
-                *deadline.get_or_insert_with(|| Deadline::after(clock, request.max_block))
+                *deadline.get_or_insert_with(|| request.deadline(clock))
             };
             match attempt {
-                Attempt::Done { base_offset, woken, sleeper, ask } => {
-                    woken.wake();
-                    self.after_append(sleeper, ask);
+                Attempt::Done { base_offset, news } => {
+                    if let Some(news) = news {
+                        self.tell(news);
+                    }
                     return Ok(Appended { base_offset, timestamp_ms: now });
                 }
                 Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
                     // A small stage, or a batch for nearly every record.
-                    return self.append_through(&call, now, request.max_block);
+                    return self.append_through(&call, now, &request);
                 }
                 Attempt::NeedChunk(payload) => self.refill(payload, { until }())?,
                 Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
@@ -76,12 +141,9 @@ impl Partition {
         if let Place::NeedChunk(payload) = place {
             return Ok(Attempt::NeedChunk(payload));
         }
-        let end = appender.next_offset;
-        self.marks.set_end(end);
-        let woken = appender.waiters.take_passed(end);
-        let sleeper = self.list(&mut appender);
-        let ask = appender.unsettled >= MAX_CHUNK && !std::mem::replace(&mut appender.asked, true);
-        Ok(Attempt::Done { base_offset, woken, sleeper, ask })
+        self.marks.set_end(appender.next_offset);
+        let news = self.has_news(&appender).then(|| self.news(&mut appender));
+        Ok(Attempt::Done { base_offset, news })
     }
 
     /// Enters the partition in the list of those with unsynced records, under the append lock:
@@ -118,6 +180,13 @@ impl Partition {
             Some(cause) => Err(self.error(cause.clone())),
             None => Ok(()),
         }
+    }
+
+    /// The most encoded bytes of one call that goes through the stage.
+    #[inline]
+    fn most_at_once(&self) -> usize {
+        let limit = self.config.max_message_bytes.min(self.config.segment_bytes);
+        WRITE_THROUGH.min(limit as usize)
     }
 
     #[inline]

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::base::Error;
-use crate::batch::BatchHeader;
+use crate::base::{Error, RawRecord};
+use crate::batch::{BatchHeader, Measure};
 use crate::disk::BlockReader;
 use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK};
 
@@ -137,6 +137,29 @@ impl Appender {
         }
     }
 
+    /// Places a call of one record where nothing is in its way: appends are taken, and the open
+    /// batch has room for it. Returns its offset; `None`, and nothing has changed, elsewhere.
+    #[inline]
+    pub fn place_one(
+        &mut self,
+        record: &RawRecord<'_>,
+        measure: Measure,
+        time: i64,
+    ) -> Option<u64> {
+        let offset = self.next_offset;
+        if self.busy || self.closed || self.refusing.is_some() || offset >= self.ceiling {
+            return None;
+        }
+        let chunk = self.current.as_mut()?;
+        if !chunk.push_one(record, measure, time, self.batch_target) {
+            return None;
+        }
+        self.next_offset = offset + 1;
+        self.unsynced += measure.len;
+        self.unsettled += measure.len;
+        Some(offset)
+    }
+
     /// Encodes the whole call into the current chunk, or nothing of it.
     #[inline]
     pub fn place(
@@ -155,25 +178,43 @@ impl Appender {
         let full = chunk.open_len() + call.bytes > self.batch_target;
         let joins = batches == 1
             && !full
-            && chunk.open_batch().is_some_and(|b| call.fits_times(b.header.base_timestamp, now));
+            && chunk.open_timestamp().is_some_and(|base| call.fits_times(base, now));
         if !joins {
             chunk.close();
         }
-        for (record, sized) in call.iter() {
+        if batches == 1 {
+            if !joins {
+                chunk.open(fresh_header(self.next_offset, call.first_time(now), self.epoch));
+                opened(staged(chunk));
+            }
+            chunk.push_all(call.iter(), |record| record.timestamp_ms.unwrap_or(now));
+            self.next_offset += call.count() as u64;
+        } else {
+            self.place_apart(call, now, opened);
+        }
+        if let Some(chunk) = self.current.as_mut() {
+            chunk.commit();
+        }
+        self.unsynced += call.bytes;
+        self.unsettled += call.bytes;
+        Place::Done
+    }
+
+    /// A call whose timestamps are weeks apart: a batch for each run of them.
+    #[cold]
+    fn place_apart(&mut self, call: &Call<'_>, now: i64, opened: &mut impl FnMut(StagedBatch)) {
+        let Some(chunk) = self.current.as_mut() else { return };
+        for (record, measure) in call.iter() {
             let time = record.timestamp_ms.unwrap_or(now);
-            let fits = chunk.open_batch().is_some_and(|b| time_fits(b.header.base_timestamp, time));
+            let fits = chunk.open_timestamp().is_some_and(|base| time_fits(base, time));
             if !fits {
                 chunk.close();
                 chunk.open(fresh_header(self.next_offset, time, self.epoch));
                 opened(staged(chunk));
             }
-            chunk.push(record, sized.hash, sized.len, time);
+            chunk.push(record, measure, time);
             self.next_offset += 1;
         }
-        chunk.commit();
-        self.unsynced += call.bytes;
-        self.unsettled += call.bytes;
-        Place::Done
     }
 
     /// Closes the open batch and lists the closed batches at or above `from` that `wanted`

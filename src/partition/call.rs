@@ -1,23 +1,14 @@
 //! One append call, checked and measured before any lock is taken.
 
 use crate::base::{Error, ErrorKind, RawRecord, Result};
-use crate::batch;
-
-/// What a record needs: its encoded length, and its hash for the running check.
-#[derive(Clone, Copy, Debug)]
-pub struct Sized {
-    /// Encoded bytes, padding included.
-    pub len: usize,
-    /// Hash of key, value and headers.
-    pub hash: u64,
-}
+use crate::batch::{self, Measure};
 
 /// A measured call. One record, the usual case, allocates nothing.
 #[derive(Debug)]
 pub struct Call<'a> {
     records: &'a [RawRecord<'a>],
-    first: Sized,
-    rest: Vec<Sized>,
+    first: Measure,
+    rest: Vec<Measure>,
     /// Encoded bytes of all records.
     pub bytes: usize,
     /// Least and greatest timestamp of the records that have one of their own.
@@ -52,10 +43,10 @@ impl<'a> Call<'a> {
     fn measure_rest(&mut self, tail: &[RawRecord<'_>]) -> Result<()> {
         self.rest.reserve_exact(tail.len());
         for record in tail {
-            let sized = size(record).map_err(|error| refuse(self.records, error))?;
-            self.bytes += sized.len;
+            let measure = size(record).map_err(|error| refuse(self.records, error))?;
+            self.bytes += measure.len;
             self.note_time(record.timestamp_ms);
-            self.rest.push(sized);
+            self.rest.push(measure);
         }
         Ok(())
     }
@@ -82,7 +73,7 @@ impl<'a> Call<'a> {
 
     /// The records with their sizes.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Sized)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Measure)> + '_ {
         self.records.iter().zip(std::iter::once(self.first).chain(self.rest.iter().copied()))
     }
 
@@ -123,13 +114,14 @@ pub fn time_fits(base: i64, time: i64) -> bool {
     batch::timestamp_delta(base, time).is_some()
 }
 
-#[inline]
-fn size(record: &RawRecord<'_>) -> Result<Sized> {
-    let len = batch::encoded_len(record)?;
+/// Checks one record and measures it.
+#[inline(always)]
+pub fn size(record: &RawRecord<'_>) -> Result<Measure> {
+    let measure = Measure::of(record)?;
     if record.timestamp_ms.is_some_and(|time| time < 0) {
         return Err(negative_time(record.timestamp_ms.unwrap_or(0)));
     }
-    Ok(Sized { len, hash: batch::record_hash(record) })
+    Ok(measure)
 }
 
 #[cold]

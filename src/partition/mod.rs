@@ -11,6 +11,7 @@ mod appender;
 mod call;
 mod ceiling;
 mod housekeep;
+mod losses;
 mod marks;
 mod open;
 mod read;

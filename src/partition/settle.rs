@@ -146,6 +146,7 @@ impl Partition {
         let placed = place_all(&work, &pins);
         let gaps = log.rescue(&placed, self.shared.clock.unix_ms()).map_err(|e| self.error(e))?;
         self.note_gaps(gaps.iter().map(|gap| (gap.from, gap.to)));
+        gaps.iter().for_each(|gap| self.shared.losses.note(&self.tp, gap.from, gap.to));
         Ok(true)
     }
 }

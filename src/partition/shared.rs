@@ -9,6 +9,7 @@ use crate::base::Clock;
 use crate::log::LogFiles;
 use crate::stage::{Chunk, Stage, Witness};
 
+use super::losses::Losses;
 use super::room::Room;
 use super::round::Rounds;
 
@@ -19,6 +20,7 @@ pub struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rounds: Rounds,
     pub(super) room: Room,
+    pub(super) losses: Losses,
     /// The longest that a record stays unsynced without a waiter, in milliseconds.
     flush_ms: AtomicU64,
     /// Held while ceilings are raised, which must not go back.
@@ -37,6 +39,7 @@ impl Shared {
             clock,
             rounds: Rounds::default(),
             room: Room::default(),
+            losses: Losses::default(),
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
             stage_failed: AtomicBool::new(false),
@@ -61,6 +64,11 @@ impl Shared {
     /// The log's files.
     pub fn files(&self) -> &Arc<LogFiles> {
         &self.files
+    }
+
+    /// What failing disks took away in this life.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// The log's stage.

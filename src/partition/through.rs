@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::backend::Appended;
+use crate::backend::{Append, Appended};
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Error, ErrorKind, RawRecord, Result};
 use crate::batch::Batch;
@@ -23,9 +23,9 @@ impl Partition {
         &self,
         call: &Call<'_>,
         now: i64,
-        max_block: Duration,
+        request: &Append<'_>,
     ) -> Result<Appended> {
-        let deadline = Deadline::after(&*self.shared.clock, max_block);
+        let deadline = request.deadline(&*self.shared.clock);
         let base_offset = self.become_busy(call.count() as u64, deadline)?;
         let (written, woken, sleeper) = self.write_through(call, now, base_offset);
         self.shared.room.wake_all();
@@ -34,7 +34,7 @@ impl Partition {
         written.map(|()| Appended { base_offset, timestamp_ms: now })
     }
 
-    fn become_busy(&self, count: u64, deadline: Deadline) -> Result<u64> {
+    fn become_busy(&self, count: u64, deadline: Deadline<'_>) -> Result<u64> {
         loop {
             let ceiling = {
                 let mut appender = self.append.lock();

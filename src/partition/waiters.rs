@@ -42,7 +42,6 @@ impl Woken {
 impl Waiters {
     /// Whether nobody waits.
     #[inline]
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

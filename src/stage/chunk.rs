@@ -1,7 +1,7 @@
 //! One chunk being filled: encode, check, publish; and sealed afterwards.
 
 use crate::base::RawRecord;
-use crate::batch::{self, BatchHeader, RunningCheck};
+use crate::batch::{self, BatchHeader, Measure, RunningCheck};
 use crate::disk::{BlockReader, BlockWriter, Span};
 
 use super::layout::{CHUNK_HEAD, ENTRY, Identity, Slot};
@@ -34,7 +34,19 @@ pub struct Chunk {
     slot: bool,
     tail: usize,
     batches: Vec<BatchSpot>,
-    open: bool,
+    /// What grows while the last batch is open; its header learns it when the batch is closed.
+    open: Option<Open>,
+}
+
+/// An open batch.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Where its payload begins, and where the payload of this chunk must end.
+    start: usize,
+    limit: usize,
+    base_timestamp: i64,
+    count: u32,
+    max_timestamp_delta: i32,
 }
 
 impl Chunk {
@@ -53,7 +65,7 @@ impl Chunk {
             slot: false,
             tail: CHUNK_HEAD,
             batches: spots,
-            open: false,
+            open: None,
         }
     }
 
@@ -70,7 +82,7 @@ impl Chunk {
             slot: false,
             tail,
             batches,
-            open: false,
+            open: None,
         }
     }
 
@@ -81,7 +93,7 @@ impl Chunk {
 
     /// Whether a batch is open.
     pub fn is_open(&self) -> bool {
-        self.open
+        self.open.is_some()
     }
 
     /// Bytes of the stage that it takes.
@@ -89,26 +101,30 @@ impl Chunk {
         self.block.len()
     }
 
-    /// The batches, oldest first; the last one may be open.
+    /// The batches, oldest first. Of one that is open, counts and lengths are not known yet.
     pub fn batches(&self) -> &[BatchSpot] {
         &self.batches
     }
 
-    /// The open batch, if there is one.
+    /// The base timestamp of the open batch, if there is one.
     #[inline]
-    pub fn open_batch(&self) -> Option<&BatchSpot> {
-        if self.open { self.batches.last() } else { None }
+    pub fn open_timestamp(&self) -> Option<i64> {
+        self.open.map(|open| open.base_timestamp)
     }
 
     /// Payload bytes of the open batch.
     #[inline]
     pub fn open_len(&self) -> usize {
-        self.open_batch().map_or(0, |spot| self.tail - spot.position)
+        self.open.map_or(0, |open| self.tail - open.start)
     }
 
     /// The offset behind the last record.
     pub fn next_offset(&self) -> u64 {
-        self.batches.last().map_or(self.identity.base_offset, |spot| spot.header.next_offset())
+        match (self.batches.last(), self.open) {
+            (None, _) => self.identity.base_offset,
+            (Some(spot), None) => spot.header.next_offset(),
+            (Some(spot), Some(open)) => spot.header.base_offset + u64::from(open.count),
+        }
     }
 
     /// A reader's handle to the published payload.
@@ -124,34 +140,72 @@ impl Chunk {
 
     /// Begins a batch at the tail. `header` holds everything but lengths, counts and checksums.
     pub fn open(&mut self, header: BatchHeader) {
-        debug_assert!(!self.open && self.fits(0, 1));
+        debug_assert!(self.open.is_none() && self.fits(0, 1));
         self.check = check_batch(self.check, &header, self.tail);
         self.batches.push(BatchSpot { header, position: self.tail, sealed: false });
-        self.open = true;
         self.write_entry(self.batches.len() - 1, 0);
+        self.open = Some(Open {
+            start: self.tail,
+            limit: self.block.len() - self.batches.len() * ENTRY,
+            base_timestamp: header.base_timestamp,
+            count: 0,
+            max_timestamp_delta: header.max_timestamp_delta,
+        });
     }
 
-    /// Adds a record of `len` encoded bytes to the open batch; readers see it after `commit`.
-    #[inline]
-    pub fn push(&mut self, record: &RawRecord<'_>, hash: u64, len: usize, timestamp_ms: i64) {
-        let Some(spot) = self.batches.last_mut() else { return };
-        let header = &mut spot.header;
-        let offset_delta = header.count;
-        let ts_delta = timestamp_ms.wrapping_sub(header.base_timestamp) as i32;
-        let mark = self.block.mark();
-        let at = self.tail - mark;
-        if let Some(out) = self.block.spare_mut().get_mut(at..at + len) {
-            batch::encode_record(out, record, offset_delta, Some(ts_delta));
+    /// Adds a call of one record to the open batch and publishes it. False, and nothing is
+    /// changed, unless it fits there and the batch does not grow beyond `target` bytes.
+    #[inline(always)]
+    pub fn push_one(
+        &mut self,
+        record: &RawRecord<'_>,
+        measure: Measure,
+        time: i64,
+        target: usize,
+    ) -> bool {
+        let Some(open) = &self.open else { return false };
+        let end = self.tail + measure.len;
+        let fits = end <= open.limit
+            && end - open.start <= target
+            && batch::timestamp_delta(open.base_timestamp, time).is_some();
+        if fits {
+            self.push(record, measure, time);
+            self.commit();
         }
-        self.check = self.check.record(hash, offset_delta, Some(ts_delta));
-        header.last_offset_delta = offset_delta;
-        header.count = offset_delta + 1;
-        header.max_timestamp_delta = header.max_timestamp_delta.max(ts_delta);
-        self.tail += len;
+        fits
+    }
+
+    /// Adds a record to the open batch; readers see it after `commit`.
+    #[inline(always)]
+    pub fn push(&mut self, record: &RawRecord<'_>, measure: Measure, timestamp_ms: i64) {
+        self.push_all(std::iter::once((record, measure)), |_| timestamp_ms);
+    }
+
+    /// Adds records to the open batch, each with the time that `time` gives it.
+    #[inline(always)]
+    pub fn push_all<'r>(
+        &mut self,
+        records: impl Iterator<Item = (&'r RawRecord<'r>, Measure)>,
+        time: impl Fn(&RawRecord<'_>) -> i64,
+    ) {
+        let Some(open) = &mut self.open else { return };
+        let at = self.tail - self.block.mark();
+        let mut out = self.block.spare_mut().get_mut(at..).unwrap_or_default();
+        for (record, measure) in records {
+            let ts_delta = time(record).wrapping_sub(open.base_timestamp) as i32;
+            let Some((place, rest)) = out.split_at_mut_checked(measure.len) else { return };
+            let head = measure.head(open.count, ts_delta);
+            batch::encode_at(place, record, head);
+            self.check = self.check.record(measure.hash, head);
+            open.count += 1;
+            open.max_timestamp_delta = open.max_timestamp_delta.max(ts_delta);
+            self.tail += measure.len;
+            out = rest;
+        }
     }
 
     /// Publishes what was pushed: first the claim that survives a kill, then the readers' mark.
-    #[inline]
+    #[inline(always)]
     pub fn commit(&mut self) {
         let slot = Slot {
             check: self.check.0,
@@ -165,13 +219,12 @@ impl Chunk {
 
     /// Ends the open batch, if there is one: nothing is added to it any more.
     pub fn close(&mut self) {
-        if !self.open {
-            return;
-        }
-        self.open = false;
-        let tail = self.tail;
-        if let Some(spot) = self.batches.last_mut() {
-            spot.header.payload_len = (tail - spot.position) as u32;
+        let Some(open) = self.open.take() else { return };
+        if let Some(BatchSpot { header, .. }) = self.batches.last_mut() {
+            header.payload_len = (self.tail - open.start) as u32;
+            header.last_offset_delta = open.count.saturating_sub(1);
+            header.count = open.count;
+            header.max_timestamp_delta = open.max_timestamp_delta;
         }
         self.write_entry(self.batches.len() - 1, 0);
     }
@@ -195,11 +248,11 @@ impl Chunk {
     }
 
     /// Gives the memory back, wiped of its identity; the chunk itself while a reader pins it.
-    pub fn reclaim(mut self) -> Result<Span, Chunk> {
+    pub fn reclaim(mut self) -> Result<Span, Box<Chunk>> {
         self.block.head_mut().fill(0);
         match self.block.reclaim() {
             Ok(span) => Ok(span),
-            Err(block) => Err(Chunk { block, ..self }),
+            Err(block) => Err(Box::new(Chunk { block, ..self })),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a fuzzer may throw at a chunk.
 
 use crate::base::TopicId;
-use crate::batch::{BatchHeader, RecordReader, RunningCheck, payload_crc, verify};
+use crate::batch::{BatchHeader, RecordHead, RecordReader, RunningCheck, payload_crc, verify};
 use crate::disk::Span;
 
 use super::chunk::check_batch;
@@ -50,9 +50,12 @@ fn claim(chunk: &[u8], identity: &Identity) -> Option<Slot> {
         let last = index + 1 == slot.batches;
         let end = if last { slot.tail as usize } else { tail + header.payload_len as usize };
         check = check_batch(check, &header, tail);
-        let mut records = RecordReader::at(chunk.get(tail..end)?, 0);
+        let payload = chunk.get(tail..end)?;
+        let mut records = RecordReader::at(payload, 0);
+        let mut head = RecordHead::of(payload);
         while let Ok(Some(record)) = records.next() {
-            check = check.record(record.hash(), record.offset_delta, record.ts_delta);
+            check = check.record(record.hash(), head);
+            head = RecordHead::of(payload.get(records.position()..).unwrap_or_default());
         }
         tail += records.position();
     }

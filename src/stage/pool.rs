@@ -114,7 +114,7 @@ impl Pool {
     pub fn give_chunk(&self, chunk: Chunk) {
         match chunk.reclaim() {
             Ok(span) => self.give(span),
-            Err(chunk) => self.inner.lock().pinned.push(chunk),
+            Err(chunk) => self.inner.lock().pinned.push(*chunk),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Inner {
                     free.fetch_add(span.len(), Ordering::Relaxed);
                     self.give(span);
                 }
-                Err(chunk) => self.pinned.push(chunk),
+                Err(chunk) => self.pinned.push(*chunk),
             }
         }
     }

@@ -5,7 +5,7 @@
 //! vouches for itself by its checksums: it survives a power cut, in which pages reach the disk
 //! in any order. The longer proof wins.
 
-use crate::batch::{self, BatchHeader, RecordReader, RunningCheck};
+use crate::batch::{self, BatchHeader, RecordHead, RecordReader, RunningCheck};
 use crate::disk::Span;
 
 use super::chunk::{BatchSpot, Chunk, check_batch};
@@ -67,7 +67,8 @@ impl FoundChunk {
 pub(super) fn wipe(span: &mut Span) -> bool {
     let len = span.len().min(CHUNK_HEAD);
     let head = &mut span.bytes_mut()[..len];
-    let dirty = head.iter().any(|&byte| byte != 0);
+    // Every page of the stage is looked at by every open: without leaving early.
+    let dirty = head.iter().fold(0, |all, byte| all | byte) != 0;
     if dirty {
         head.fill(0);
     }
@@ -160,11 +161,13 @@ fn walk_records(
     header.max_timestamp_delta = i32::MIN;
     header.count = 0;
     let mut records = RecordReader::at(payload, 0);
+    let mut head = RecordHead::of(payload);
     while let Some(record) = records.next().ok()? {
         if record.offset_delta != header.count {
             return None;
         }
-        check = check.record(record.hash(), record.offset_delta, record.ts_delta);
+        check = check.record(record.hash(), head);
+        head = RecordHead::of(payload.get(records.position()..)?);
         header.last_offset_delta = record.offset_delta;
         header.count = header.count.checked_add(1)?;
         let latest = header.max_timestamp_delta.max(record.ts_delta.unwrap_or(i32::MIN));

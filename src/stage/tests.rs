@@ -9,7 +9,7 @@ use super::layout::{ENTRY, Identity, Slot};
 use super::*;
 use crate::base::record::Header;
 use crate::base::{RawRecord, TopicId};
-use crate::batch::{BatchHeader, RecordReader, encoded_len, payload_crc, record_hash};
+use crate::batch::{BatchHeader, Measure, RecordReader, encoded_len, payload_crc};
 use crate::disk::Span;
 
 const TIME: i64 = 1_700_000_000_000;
@@ -155,7 +155,9 @@ fn encoded(sample: &Sample) -> usize {
 
 fn push(chunk: &mut Chunk, sample: &Sample) {
     let time = TIME + i64::from(sample.time);
-    lend(sample, |record| chunk.push(record, record_hash(record), encoded(sample), time));
+    lend(sample, |record| {
+        chunk.push(record, Measure::of(record).unwrap(), time);
+    });
 }
 
 fn seal(chunk: &mut Chunk) {

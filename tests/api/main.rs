@@ -26,6 +26,7 @@ mod opening;
 mod partitioners;
 mod partitioning;
 mod pausing;
+mod producer_close;
 mod producing;
 mod records;
 mod resets;

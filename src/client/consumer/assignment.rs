@@ -2,6 +2,7 @@
 
 use crate::base::{Result, TopicPartition};
 
+use super::super::slot::Slot;
 use super::Consumer;
 
 impl Consumer {
@@ -30,7 +31,8 @@ impl Consumer {
     /// Has the backend create topics that do not exist, if it does so.
     fn make_topics(&self, partitions: &[TopicPartition]) -> Result<()> {
         let mut last = None;
-        for topic in partitions.iter().map(TopicPartition::topic) {
+        let is_new = |tp: &&TopicPartition| self.fetcher.slot(tp).is_none_or(Slot::is_deleted);
+        for topic in partitions.iter().filter(is_new).map(TopicPartition::topic) {
             if last.replace(topic) == Some(topic) {
                 continue;
             }

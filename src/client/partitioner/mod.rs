@@ -10,4 +10,4 @@ pub use custom::Partitioner;
 
 pub(super) use random::Random;
 pub(super) use sticky::{Produced, Sticky};
-pub(super) use strategy::{Strategy, Turns};
+pub(super) use strategy::{Chosen, Strategy, Turns};

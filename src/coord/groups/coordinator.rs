@@ -237,7 +237,7 @@ impl Coordinator {
             RawRecord { key, value, ..RawRecord::default() }
         });
         let raw: Vec<RawRecord<'_>> = raw.collect();
-        let appended = self.partition.append(Append { records: &raw, max_block })?;
+        let appended = self.partition.append(Append { records: &raw, max_block, stop: None })?;
         Ok(appended.base_offset + records.len() as u64)
     }
 

@@ -27,6 +27,8 @@ pub struct ManifestReport {
     /// Bytes of an unsynced end that was cut. As long as there are any, no file may be removed
     /// for not being named: the cut end may have named it.
     pub torn_bytes: u64,
+    /// Which manifest file it is: grows with every rewrite.
+    pub generation: u64,
     /// Where the valid content ended.
     pub valid_bytes: u64,
     /// An unfinished rewrite was removed.
@@ -96,6 +98,7 @@ impl Manifest {
         let reading = read::read(&path, &bytes, witness)?;
         let report = ManifestReport {
             torn_bytes: to_u64(reading.torn_to - reading.end),
+            generation: reading.header.generation,
             valid_bytes: to_u64(reading.end),
             removed_rewrite: remove_rewrite(&*disk, dir),
         };

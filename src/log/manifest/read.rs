@@ -101,7 +101,7 @@ impl Reading {
             return Err(Error::corrupt(path, why));
         }
         let rest = bytes.get(self.end..).unwrap_or_default();
-        let Some(last) = rest.iter().rposition(|byte| *byte != 0) else {
+        let Some(last) = last_not_zero(rest) else {
             return Ok(());
         };
         if let Some(at) = self.find_proof(rest) {
@@ -126,6 +126,15 @@ impl Reading {
         }
         None
     }
+}
+
+/// The last byte that is not zero. A manifest ends in kilobytes of zeros: they are looked at by
+/// the block, without leaving a block early.
+fn last_not_zero(bytes: &[u8]) -> Option<usize> {
+    let is_zero = |block: &&[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    let zeros: usize = bytes.rchunks(256).take_while(is_zero).map(<[u8]>::len).sum();
+    let (front, _) = bytes.split_at(bytes.len() - zeros);
+    front.iter().rposition(|byte| *byte != 0)
 }
 
 fn refuse(path: &Path, position: usize, flaw: Flaw) -> Error {

@@ -364,6 +364,11 @@ impl ManifestState {
         }
     }
 
+    /// Whether there are numbers without a live segment to be remembered.
+    pub fn remembers_numbers(&self) -> bool {
+        self.retired.ranges().next().is_some() || self.skipped.ranges().next().is_some()
+    }
+
     /// The files of these numbers are gone for good.
     pub(super) fn forget(&mut self, numbers: &RangeInclusive<u64>) {
         self.retired.remove(numbers.clone());

@@ -67,10 +67,10 @@ impl Manifest {
         let shared = Shared {
             reserved_number: state.highest_number(),
             state,
-            tail,
             carry: None,
-            // Whoever gave the name may have died before it was synced.
-            name_is_new: true,
+            // Whoever gave the name may have died before it was synced. A witness of this very
+            // file was noted after that sync.
+            name_is_new: witness.generation != tail.generation,
             tainted: false,
             synced: 0,
             witness,
@@ -78,6 +78,7 @@ impl Manifest {
             broken: None,
             gone: HashSet::new(),
             rewrite_at: REWRITE_BYTES,
+            tail,
         };
         Self { disk, dir: dir.to_owned(), shared: Mutex::new(shared), turn: Condvar::new() }
     }
