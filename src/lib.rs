@@ -78,9 +78,9 @@ pub use base::{
 };
 pub use client::{
     BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,
-    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OwnedDelivery, OwnedRecord, Partitioner, Placed,
-    Producer, ProducerBuilder, Record, Records, RecordsIter, ResetReason, StopHandle, Topic,
-    WakeupHandle,
+    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord,
+    Partitioner, Placed, Producer, ProducerBuilder, ProducerInterceptor, Record, Records,
+    RecordsIter, ResetReason, SendOutcome, StopHandle, Topic, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,

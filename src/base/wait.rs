@@ -34,6 +34,9 @@ impl<'a> Deadline<'a> {
     /// Never.
     pub const NEVER: Self = Self { injected: None, real: None, stop: None };
 
+    /// Passed already: a call looks, and does not wait.
+    pub const PASSED: Self = Self { injected: Some(Duration::ZERO), real: None, stop: None };
+
     /// The same, or as soon as `stop` is set.
     #[must_use]
     pub fn or_stop(self, stop: &'a Stop) -> Self {

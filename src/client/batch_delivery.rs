@@ -28,6 +28,8 @@ pub struct BatchPart<'p> {
     door: Option<&'p Arc<dyn PartitionBackend>>,
     indexes: Vec<usize>,
     result: Result<Range<u64>>,
+    /// The timestamp of records without one of their own.
+    appended_ms: i64,
 }
 
 impl<'p> BatchDelivery<'p> {
@@ -62,6 +64,7 @@ impl<'p> BatchDelivery<'p> {
             };
             first = first.and(reached);
         }
+        self.producer.tell_interceptors();
         first
     }
 }
@@ -94,6 +97,18 @@ impl BatchPart<'_> {
     /// where single ones are.
     pub fn result(&self) -> Result<Range<u64>> {
         self.result.clone()
+    }
+
+    pub(super) fn topic_name(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    pub(super) fn door(&self) -> Option<&Arc<dyn PartitionBackend>> {
+        self.door
+    }
+
+    pub(super) fn appended_ms(&self) -> i64 {
+        self.appended_ms
     }
 
     fn is_pending(&self) -> bool {
@@ -308,14 +323,22 @@ impl<'p, 'a> Group<'p, 'a> {
             }
             Home::Nowhere(topic, partition) => (Arc::clone(topic), *partition, None),
         };
-        let mut part =
-            BatchPart { topic, partition, door: None, indexes: self.indexes, result: Ok(0..0) };
+        let mut part = BatchPart {
+            topic,
+            partition,
+            door: None,
+            indexes: self.indexes,
+            result: Ok(0..0),
+            appended_ms: 0,
+        };
         part.result = match (self.refused, entry.zip(partition)) {
             (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
             (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
                 part.door = Some(door);
                 let appended = producer.append(&**door, &self.records);
-                let first = appended.map_err(|error| part.translate(error))?.base_offset;
+                let appended = appended.map_err(|error| part.translate(error))?;
+                let first = appended.base_offset;
+                part.appended_ms = appended.timestamp_ms;
                 if let Some(bytes) = self.sticky_bytes {
                     producer.count_sticky(entry, partition, bytes);
                 }

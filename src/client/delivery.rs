@@ -61,6 +61,11 @@ impl<'p> Delivery<'p> {
         Self { producer, entry, door, placed }
     }
 
+    /// Topic, partition and place.
+    pub(super) fn parts(&self) -> (&'p Arc<str>, &'p Arc<dyn PartitionBackend>, Placed) {
+        (&self.entry.route.name, self.door, self.placed)
+    }
+
     /// The name of the record's topic.
     #[must_use]
     pub fn topic(&self) -> &'p str {
@@ -155,8 +160,9 @@ fn wait(
     timeout: Duration,
 ) -> Result<Placed> {
     let deadline = producer.deadline(timeout);
-    producer.wait_reached(door, placed.offset.saturating_add(1), deadline)?;
-    Ok(placed)
+    let reached = producer.wait_reached(door, placed.offset.saturating_add(1), deadline);
+    producer.tell_interceptors();
+    reached.map(|()| placed)
 }
 
 impl fmt::Debug for Delivery<'_> {

@@ -12,6 +12,7 @@ use crate::base::{RawRecord, Result};
 
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
+use super::interceptor::Chain;
 use super::lifetime::Lifetime;
 use super::partitioner::{Produced, Random};
 use super::pending::name_pending;
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     settings: ProducerSettings,
     routes: Routes,
     random: Random,
+    chain: Option<Box<Chain>>,
     lifetime: Lifetime,
     /// How many of the log's losses this producer has told of.
     losses_told: AtomicU64,
@@ -56,6 +58,7 @@ impl Producer {
         backend: Arc<dyn Backend>,
         settings: ProducerSettings,
         random: Random,
+        chain: Option<Box<Chain>>,
     ) -> Self {
         let (losses, _) = backend.losses_since(u64::MAX);
         Self {
@@ -64,6 +67,7 @@ impl Producer {
                 settings,
                 routes: Routes::default(),
                 random,
+                chain,
                 lifetime: Lifetime::default(),
                 losses_told: AtomicU64::new(losses),
             }),
@@ -90,26 +94,10 @@ impl Producer {
     /// - `Timeout`: there was no room within `max.block.ms`; `StorageFull`, `StorageError`.
     /// - `Closed`: the producer or the log is closed.
     pub fn send(&self, record: Record<'_>) -> Result<Delivery<'_>> {
-        let shared = &self.shared;
-        shared.check_open()?;
-        let size = record.check(shared.settings.max_request_size)?;
-        let entry = shared.entry(&record)?;
-        let strategy = &shared.settings.strategy;
-        let chosen = strategy.choose(&record, entry, || entry.sticky.current())?;
-        let partition = chosen.partition;
-        let door = door(&entry.route, partition)?;
-        let appended = shared.append(&**door, slice::from_ref(&record.raw))?;
-        if chosen.is_sticky {
-            shared.count_sticky(entry, partition, size);
+        match &self.shared.chain {
+            None => self.shared.place(&record),
+            Some(chain) => chain.send(&self.shared, &record),
         }
-        let placed = Placed {
-            partition,
-            offset: appended.base_offset,
-            timestamp_ms: record.raw.timestamp_ms.unwrap_or(appended.timestamp_ms),
-            key_size: record.raw.key.map(<[u8]>::len),
-            value_size: record.raw.value.map(<[u8]>::len),
-        };
-        Ok(Delivery::new(shared, entry, door, placed))
     }
 
     /// Appends many records: those of one partition together or not at all.
@@ -139,7 +127,10 @@ impl Producer {
         &self,
         records: impl IntoIterator<Item = Record<'a>>,
     ) -> BatchDelivery<'_> {
-        batch_delivery::send(&self.shared, records.into_iter())
+        match &self.shared.chain {
+            None => batch_delivery::send(&self.shared, records.into_iter()),
+            Some(chain) => chain.send_batch(&self.shared, records.into_iter()),
+        }
     }
 
     /// Returns when every record that was sent before has reached its level, those of other
@@ -204,11 +195,51 @@ impl Producer {
         }
         let outcome = shared.flush(timeout).map_err(|e| name_pending(&shared.routes, e));
         shared.lifetime.end_close();
+        if let Some(chain) = &shared.chain {
+            chain.tell_rest();
+        }
         outcome
+    }
+
+    /// How often an [interceptor](crate::ProducerInterceptor) of this producer has panicked.
+    #[must_use]
+    pub fn interceptor_failures(&self) -> u64 {
+        self.shared.chain.as_ref().map_or(0, |chain| chain.failures())
     }
 }
 
 impl Shared {
+    /// Checks, chooses, appends: nothing of a record is copied before it is in the log.
+    #[inline]
+    pub(super) fn place<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Result<Delivery<'p>> {
+        self.check_open()?;
+        let size = record.check(self.settings.max_request_size)?;
+        let entry = self.entry(record)?;
+        let strategy = &self.settings.strategy;
+        let chosen = strategy.choose(record, entry, || entry.sticky.current())?;
+        let partition = chosen.partition;
+        let door = door(&entry.route, partition)?;
+        let appended = self.append(&**door, slice::from_ref(&record.raw))?;
+        if chosen.is_sticky {
+            self.count_sticky(entry, partition, size);
+        }
+        let placed = Placed {
+            partition,
+            offset: appended.base_offset,
+            timestamp_ms: record.raw.timestamp_ms.unwrap_or(appended.timestamp_ms),
+            key_size: record.raw.key.map(<[u8]>::len),
+            value_size: record.raw.value.map(<[u8]>::len),
+        };
+        Ok(Delivery::new(self, entry, door, placed))
+    }
+
+    /// Tells of what is done since.
+    pub(super) fn tell_interceptors(&self) {
+        if let Some(chain) = &self.chain {
+            chain.tell_all_done();
+        }
+    }
+
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
         self.lifetime.check_open()
@@ -252,7 +283,9 @@ impl Shared {
     }
 
     fn flush(&self, timeout: Duration) -> Result<()> {
-        self.flush_until(self.deadline(timeout))?;
+        let reached = self.flush_until(self.deadline(timeout));
+        self.tell_interceptors();
+        reached?;
         let told = self.losses_told.load(Ordering::Acquire);
         let (now, error) = self.backend.losses_since(told);
         // Of several threads that flush at once, one tells.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::base::Result;
 
+use super::interceptor::{Chain, ProducerInterceptor};
 use super::partitioner::{Partitioner, Random, Strategy};
 use super::producer::Producer;
 use super::producer_settings::ProducerSettings;
@@ -30,12 +31,13 @@ pub struct ProducerBuilder {
     backend: Arc<dyn Backend>,
     settings: Vec<(String, String)>,
     strategy: Option<Strategy>,
+    interceptors: Vec<Arc<dyn ProducerInterceptor>>,
     seed: Option<u64>,
 }
 
 impl ProducerBuilder {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, settings: Vec::new(), strategy: None, seed: None }
+        Self { backend, settings: Vec::new(), strategy: None, interceptors: Vec::new(), seed: None }
     }
 
     /// One of Kafka's string settings. The last value of a key counts.
@@ -59,6 +61,7 @@ impl ProducerBuilder {
     /// | `compression.type` | `none` | batches are not compressed |
     /// | `enable.idempotence` | `false` | a send is not repeated |
     /// | `partitioner.adaptive.partitioning.enable` | `false` | partitions have no queues to adapt to |
+    /// | `interceptor.classes` | empty | interceptors are values: see [`interceptor`](Self::interceptor) |
     /// | `request.timeout.ms` | 0 ..= i32::MAX | nothing, but that `delivery.timeout.ms` must not be below it where both are set |
     /// | `retries`, `max.in.flight.requests.per.connection` | 0 (1) ..= i32::MAX | nothing |
     /// | `buffer.memory`, `retry.backoff.ms`, `retry.backoff.max.ms` | 0 ..= i64::MAX | nothing: the stage is the log's |
@@ -104,6 +107,13 @@ impl ProducerBuilder {
         self
     }
 
+    /// Adds code that sees every record before it is placed, may change it, and is told what
+    /// became of it. See [`ProducerInterceptor`]. Default: none, which costs nothing.
+    pub fn interceptor(mut self, interceptor: impl ProducerInterceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
     /// Fixes the partitions that records without a key are spread over, so that a test of one
     /// thread repeats exactly. Default: different in each producer.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -122,7 +132,7 @@ impl ProducerBuilder {
         settings.strategy = self.strategy.unwrap_or(settings.strategy);
         self.backend.check_open()?;
         let random = self.seed.map_or_else(Random::unseeded, Random::seeded);
-        Ok(Producer::new(self.backend, settings, random))
+        Ok(Producer::new(self.backend, settings, random, Chain::new(self.interceptors)))
     }
 }
 

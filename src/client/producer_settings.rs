@@ -129,6 +129,7 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
         "partitioner.adaptive.partitioning.enable" => {
             (&["false"], "partitions of one process have no queues to adapt to")
         }
+        "interceptor.classes" => (&[""], "give interceptors to ProducerBuilder::interceptor"),
         _ => return Err(invalid(key, value, KEYS)),
     };
     if values.contains(&value.trim()) {
@@ -140,7 +141,7 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
 const KEYS: &str = "there is no such key; a producer has max.block.ms, delivery.timeout.ms, \
                     batch.size, max.request.size, partitioner.class, partitioner.ignore.keys; \
                     without effect: linger.ms, acks, compression.type, enable.idempotence, \
-                    partitioner.adaptive.partitioning.enable, client.id, \
+                    partitioner.adaptive.partitioning.enable, interceptor.classes, client.id, \
                     retries, retry.backoff.ms, retry.backoff.max.ms, buffer.memory, \
                     request.timeout.ms, max.in.flight.requests.per.connection";
 
@@ -214,6 +215,7 @@ mod tests {
             ("acks", "all", "1"),
             ("compression.type", "none", "zstd"),
             ("partitioner.adaptive.partitioning.enable", "false", "true"),
+            ("interceptor.classes", "", "my.Interceptor"),
         ];
         for (key, good, bad) in inert {
             parse(&[(key, good)]).unwrap();
