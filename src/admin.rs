@@ -2,16 +2,18 @@
 
 mod configs;
 mod groups;
+mod topics;
 
 use std::sync::Arc;
 
-use crate::base::{Error, LogConfig, Result};
+use crate::base::{Error, LogConfig};
 use crate::log::OpenReport;
-use crate::node::{Node, TopicInfo};
+use crate::node::Node;
 
 pub use groups::GroupDescription;
+pub use topics::CreateTopicsOptions;
 
-/// Topics listed, described and deleted; what recovery did.
+/// Topics created, listed, described, grown and deleted; what recovery did.
 ///
 /// ```
 /// use alluvium::{EventLog, NewTopic};
@@ -35,35 +37,6 @@ impl Admin {
 
     fn node(&self) -> &Node {
         &self.0
-    }
-
-    /// The names of all topics, in order.
-    ///
-    /// # Errors
-    ///
-    /// `Closed`.
-    pub fn list_topics(&self) -> Result<Vec<String>> {
-        self.0.topic_names()
-    }
-
-    /// A topic's identity, partition count and settings in force.
-    ///
-    /// # Errors
-    ///
-    /// `UnknownTopicOrPartition`, or `Closed`.
-    pub fn describe_topic(&self, name: &str) -> Result<TopicInfo> {
-        self.0.describe_topic(name)
-    }
-
-    /// Deletes a topic and all its records, durably. Producers and consumers of it get
-    /// `UnknownTopicOrPartition`. A topic created later under the name is another one: its
-    /// offsets begin at 0 and nothing of the old one is in it.
-    ///
-    /// # Errors
-    ///
-    /// `UnknownTopicOrPartition`, `Closed`, or what the disk says.
-    pub fn delete_topic(&self, name: &str) -> Result<()> {
-        self.0.delete_topic(name)
     }
 
     /// The settings that the log was opened with.

@@ -69,7 +69,7 @@ mod stage;
 #[forbid(unsafe_code)]
 pub mod testing;
 
-pub use admin::{Admin, GroupDescription};
+pub use admin::{Admin, CreateTopicsOptions, GroupDescription};
 pub use backend::CommittedOffset;
 pub use base::{
     CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource, ConfigSource,

@@ -5,10 +5,11 @@
 
 #[allow(dead_code, reason = "the consumer's side comes with its own change")]
 mod groups;
+mod topic_changes;
+mod topic_route;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TopicId};
+use crate::base::{Clock, Error, ErrorKind, RawRecord, Result};
 use crate::batch::BatchHeader;
 
 #[allow(unused_imports, reason = "the consumer's side comes with its own change")]
@@ -24,6 +25,8 @@ pub use groups::{
     CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupAssignment,
     GroupBackend, GroupSession, JoinGroup, MemberRef, Subscription,
 };
+pub use topic_changes::TopicChanges;
+pub use topic_route::TopicRoute;
 
 /// Where records go to and come from.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
@@ -35,6 +38,9 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     fn resolve_or_create(&self, topic: &str) -> Result<Arc<TopicRoute>> {
         self.resolve(topic)
     }
+
+    /// Where it can be seen, and waited for, that topics come, grow and go.
+    fn topic_changes(&self) -> &TopicChanges;
 
     /// The log's only source of time.
     fn clock(&self) -> &dyn Clock;
@@ -99,35 +105,6 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// Brings appended records to their level on the calling thread if a reader at `from` waits
     /// for that. True when the caller should look again.
     fn help(&self, from: u64, deadline: Deadline) -> Result<bool>;
-}
-
-/// A topic as clients see it: its name and one door per partition.
-pub struct TopicRoute {
-    /// The topic's name.
-    pub name: Arc<str>,
-    /// The topic's identity.
-    pub id: TopicId,
-    /// One door per partition, by number.
-    pub partitions: Box<[Arc<dyn PartitionBackend>]>,
-    /// Set when the topic is deleted: a route that was resolved before is then of no use.
-    pub deleted: AtomicBool,
-}
-
-impl TopicRoute {
-    /// Whether the topic was deleted after this route was resolved.
-    pub fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
-    }
-}
-
-impl fmt::Debug for TopicRoute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TopicRoute")
-            .field("name", &self.name)
-            .field("id", &self.id)
-            .field("partitions", &self.partitions.len())
-            .finish_non_exhaustive()
-    }
 }
 
 /// A request to append.

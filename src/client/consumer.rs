@@ -55,13 +55,15 @@ pub struct Consumer {
     bell: Arc<Bell>,
     /// A cell, because asking for a position may apply the reset policy.
     events: RefCell<Events>,
+    /// How many changes of topics there were at the last look.
+    topics_seen: u64,
 }
 
 impl Consumer {
     pub(super) fn new(backend: Arc<dyn Backend>, settings: ConsumerSettings) -> Self {
         let bell = Arc::<Bell>::default();
         let fetcher = Fetcher::new(Arc::clone(&bell));
-        Self { backend, settings, fetcher, bell, events: RefCell::default() }
+        Self { backend, settings, fetcher, bell, events: RefCell::default(), topics_seen: 0 }
     }
 
     /// A handle that ends a poll of this consumer from another thread.

@@ -30,6 +30,7 @@ pub(super) struct Fake {
     /// What `run_due` makes visible, once.
     pub(super) due: Mutex<Option<Arc<FakePartition>>>,
     next_id: AtomicUsize,
+    changes: TopicChanges,
 }
 
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl Fake {
             ran_due: AtomicUsize::new(0),
             due: Mutex::new(None),
             next_id: AtomicUsize::new(1),
+            changes: TopicChanges::default(),
         })
     }
 
@@ -82,19 +84,16 @@ impl Fake {
             self.partitions.lock().insert(TopicPartition::new(name, number), Arc::clone(&made));
             made as Arc<dyn PartitionBackend>
         };
-        let route = Arc::new(TopicRoute {
-            name: name.into(),
-            id: TopicId(self.next_id.fetch_add(1, Ordering::Relaxed) as u128),
-            partitions: (0..count).map(partition).collect(),
-            deleted: AtomicBool::new(false),
-        });
+        let id = TopicId(self.next_id.fetch_add(1, Ordering::Relaxed) as u128);
+        let route = TopicRoute::new(name.into(), id, (0..count).map(partition));
         self.routes.lock().insert(name.to_owned(), Arc::clone(&route));
+        self.changes.announce();
         Topic::new(route)
     }
 
     pub(super) fn delete(&self, name: &str) {
         let route = self.routes.lock().remove(name).unwrap();
-        route.deleted.store(true, Ordering::Release);
+        route.delete();
         for number in 0..route.partitions.len() as u32 {
             self.partition(name, number).close();
         }
@@ -117,6 +116,10 @@ impl Backend for Fake {
     fn resolve(&self, topic: &str) -> Result<Arc<TopicRoute>> {
         self.resolved.fetch_add(1, Ordering::Relaxed);
         self.routes.lock().get(topic).cloned().ok_or_else(|| Error::unknown_topic(topic))
+    }
+
+    fn topic_changes(&self) -> &TopicChanges {
+        &self.changes
     }
 
     fn clock(&self) -> &dyn Clock {

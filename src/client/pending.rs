@@ -51,5 +51,7 @@ fn find(routes: &Routes) -> Vec<Pending> {
         }
     }
     pending.sort_by(|a, b| a.place.cmp(&b.place));
+    // A topic that has grown was met once more.
+    pending.dedup_by(|a, b| a.place == b.place);
     pending
 }

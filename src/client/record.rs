@@ -1,7 +1,5 @@
 //! A record on its way in: everything borrowed, nothing allocated.
 
-use std::sync::Arc;
-
 use crate::backend::TopicRoute;
 use crate::base::{Error, ErrorKind, Header, RawRecord, Result};
 
@@ -97,11 +95,11 @@ impl<'a> Record<'a> {
         self.target.name()
     }
 
-    /// Whether the record was made by a handle of this very topic, which is not deleted.
+    /// Whether the record was made by a handle of this very topic, and the route is still its own.
     #[inline]
-    pub(super) fn is_by_handle_of(&self, route: &Arc<TopicRoute>) -> bool {
+    pub(super) fn is_by_handle_of(&self, route: &TopicRoute) -> bool {
         match self.target {
-            Target::Handle(topic) => Arc::ptr_eq(topic.route(), route) && !route.is_deleted(),
+            Target::Handle(topic) => topic.id() == route.id && route.is_live(),
             Target::Name(_) => false,
         }
     }

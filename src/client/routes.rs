@@ -68,8 +68,9 @@ impl Routes {
 
     fn named(&self, name: &str, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
         let hash = hash(name.as_bytes());
-        // A deleted topic's entry stays behind; its name may belong to a new topic.
-        let wanted = |entry: &Entry| *entry.route.name == *name && !entry.route.is_deleted();
+        // The entry of a topic that has grown or is deleted stays behind: there is a new route,
+        // or the name may belong to a new topic.
+        let wanted = |entry: &Entry| *entry.route.name == *name && entry.route.is_live();
         if let Some(entry) = self.by_name.find(hash, wanted) {
             return Ok(entry);
         }
@@ -79,18 +80,20 @@ impl Routes {
 
     fn handled(&self, topic: &Topic, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
         let id = topic.id();
-        let found = self.by_id.find(id.0 as u64, |entry| {
-            Arc::ptr_eq(&entry.route, topic.route()) || entry.route.id == id
-        });
-        if let Some(entry) = found.filter(|entry| !entry.route.is_deleted()) {
+        let wanted = |entry: &Entry| {
+            let same = Arc::ptr_eq(&entry.route, topic.route()) || entry.route.id == id;
+            same && entry.route.is_live()
+        };
+        if let Some(entry) = self.by_id.find(id.0 as u64, wanted) {
             return Ok(entry);
         }
-        if topic.route().is_deleted() || found.is_some() {
+        let resolved = backend.resolve(topic.name());
+        if topic.route().is_deleted() {
             let message = format!("the topic {:?} of this handle was deleted", topic.name());
             let error = Error::new(ErrorKind::UnknownTopicOrPartition, message);
             return Err(error.with_topic(topic.name()));
         }
-        let route = backend.resolve(topic.name())?;
+        let route = resolved?;
         if route.id != id {
             let message = format!("the handle of topic {:?} is of another log", topic.name());
             return Err(Error::new(ErrorKind::InvalidRequest, message).with_topic(topic.name()));
@@ -103,7 +106,8 @@ impl Routes {
         let count = u32::try_from(route.partitions.len()).unwrap_or(u32::MAX);
         let entry =
             Arc::new(Entry { route, sticky: Sticky::new(count, random), turns: Turns::default() });
-        self.by_id.insert(id.0 as u64, entry, |entry| entry.route.id == id)
+        let wanted = |entry: &Entry| entry.route.id == id && entry.route.is_live();
+        self.by_id.insert(id.0 as u64, entry, wanted)
     }
 }
 

@@ -46,10 +46,10 @@ impl Topic {
         self.route.id
     }
 
-    /// How many partitions the topic has.
+    /// How many partitions the topic has now: it may have grown since the handle was made.
     #[must_use]
     pub fn partition_count(&self) -> u32 {
-        u32::try_from(self.route.partitions.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.route.newest().partitions.len()).unwrap_or(u32::MAX)
     }
 
     /// A record with this value for this topic.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::config::PARTITIONS;
 use crate::base::ids::check_topic_name;
 use crate::base::{Error, ErrorKind, Result, TopicId};
 
@@ -27,7 +28,7 @@ pub struct TopicEntry {
 }
 
 /// All topics, and the deleted ones whose files may still be there.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     topics: BTreeMap<String, TopicEntry>,
     /// The names with dots as underscores, and what they are without.
@@ -75,11 +76,25 @@ impl Catalogue {
         Ok((vec![(topic.id.to_bytes().to_vec(), Some(value))], topic))
     }
 
-    /// Decides that nothing of a deleted topic is left.
-    pub fn forget(&self, id: TopicId) -> Result<(Vec<Entry>, ())> {
-        let known = self.deleted.contains_key(&id);
-        let entry = known.then(|| (id.to_bytes().to_vec(), None));
-        Ok((entry.into_iter().collect(), ()))
+    /// Decides that nothing of these deleted topics is left.
+    pub fn forget(&self, ids: &[TopicId]) -> Result<(Vec<Entry>, ())> {
+        let known = ids.iter().filter(|id| self.deleted.contains_key(id));
+        Ok((known.map(|id| (id.to_bytes().to_vec(), None)).collect(), ()))
+    }
+
+    /// Decides to give a topic more partitions, `total` in all.
+    pub fn grow(&self, name: &str, total: u32) -> Result<(Vec<Entry>, TopicEntry)> {
+        let mut topic = self.topics.get(name).ok_or_else(|| Error::unknown_topic(name))?.clone();
+        let most = *PARTITIONS.end();
+        if total <= topic.partitions || total > most {
+            let have = topic.partitions;
+            let message = format!(
+                "{total} partitions: the topic has {have}, it can only grow, to {most} at most"
+            );
+            return Err(Error::new(ErrorKind::InvalidPartitions, message).with_topic(name));
+        }
+        topic.partitions = total;
+        Ok((vec![(topic.id.to_bytes().to_vec(), Some(encode(&topic)))], topic))
     }
 }
 
@@ -184,7 +199,7 @@ mod tests {
         let (entries, _) = catalogue.create(entry(2, "orders")).unwrap();
         apply(&mut catalogue, &entries);
         assert_eq!(catalogue.deleted().collect::<Vec<_>>(), [TopicId(1)]);
-        let (entries, ()) = catalogue.forget(TopicId(1)).unwrap();
+        let (entries, ()) = catalogue.forget(&[TopicId(1)]).unwrap();
         apply(&mut catalogue, &entries);
         assert_eq!(catalogue.deleted().count(), 0);
         assert_eq!(catalogue.topic("orders").map(|t| t.id), Some(TopicId(2)));

@@ -9,4 +9,4 @@ pub mod groups;
 mod table;
 
 pub use catalogue::{Catalogue, TopicEntry};
-pub use table::Table;
+pub use table::{Machine, Table};

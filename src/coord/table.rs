@@ -46,23 +46,24 @@ impl<M: Machine> Table<M> {
         look(&self.machine.read())
     }
 
-    /// Decides, appends, replays; returns when the decision is durable. A decision without
-    /// records changes nothing.
-    pub fn submit<T>(&self, decide: impl FnOnce(&M) -> Result<(Vec<Entry>, T)>) -> Result<T> {
-        let (answer, end) = self.publish(decide)?;
-        self.wait(end)?;
-        Ok(answer)
-    }
-
     /// Decides, appends, replays. The second value is what to wait for until the decision is
-    /// durable.
+    /// durable. A decision without records changes nothing.
     pub fn publish<T>(
         &self,
         decide: impl FnOnce(&M) -> Result<(Vec<Entry>, T)>,
     ) -> Result<(T, u64)> {
+        self.publish_within(PATIENCE, decide)
+    }
+
+    /// As [`publish`](Self::publish), waiting for room in the stage no longer than `max_block`.
+    pub fn publish_within<T>(
+        &self,
+        max_block: Duration,
+        decide: impl FnOnce(&M) -> Result<(Vec<Entry>, T)>,
+    ) -> Result<(T, u64)> {
         let _one_at_a_time = self.commands.lock();
         let (entries, answer) = decide(&self.machine.read())?;
-        let end = if entries.is_empty() { 0 } else { self.append(&entries)? };
+        let end = if entries.is_empty() { 0 } else { self.append(&entries, max_block)? };
         Ok((answer, end))
     }
 
@@ -71,7 +72,12 @@ impl<M: Machine> Table<M> {
         self.partition.wait_level(end, Deadline::after(&*self.clock, PATIENCE))
     }
 
-    fn append(&self, entries: &[Entry]) -> Result<u64> {
+    /// What to wait for until everything that was decided so far is durable.
+    pub fn end(&self) -> u64 {
+        self.partition.marks_now().end
+    }
+
+    fn append(&self, entries: &[Entry], max_block: Duration) -> Result<u64> {
         let records: Vec<RawRecord<'_>> = entries
             .iter()
             .map(|(key, value)| RawRecord {
@@ -80,7 +86,7 @@ impl<M: Machine> Table<M> {
                 ..RawRecord::default()
             })
             .collect();
-        let request = Append { records: &records, max_block: PATIENCE, stop: None };
+        let request = Append { records: &records, max_block, stop: None };
         let appended = self.partition.append(request)?;
         let mut machine = self.machine.write();
         for (key, value) in entries {

@@ -255,15 +255,18 @@ impl LogFiles {
         Record::Opened { incarnation: self.incarnation, boot_id: self.boot_id }
     }
 
-    /// Deletes all partitions of a topic, durably. Each of its
+    /// Deletes all partitions of these topics, durably. Each of their
     /// [`SegmentLog`](super::SegmentLog)s is to be [deleted](super::SegmentLog::delete) then;
     /// files of those that are not are removed by the next open.
     ///
     /// # Errors
     /// `StorageError` from the manifest.
-    pub fn retire_topic(&self, topic_id: TopicId) -> Result<()> {
-        let position = self.manifest.append(&[Record::PartitionsRetired { topic_id }])?;
-        self.manifest.sync_to(position)
+    pub fn retire_topics(&self, ids: &[TopicId]) -> Result<()> {
+        let mut position = None;
+        for &topic_id in ids {
+            position = Some(self.manifest.append(&[Record::PartitionsRetired { topic_id }])?);
+        }
+        position.map_or(Ok(()), |position| self.manifest.sync_to(position))
     }
 
     /// Records that the log is closed in order; nothing may be changed afterwards. `ends` are

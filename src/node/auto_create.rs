@@ -18,13 +18,12 @@ impl Node {
         if !self.config.auto_create_topics {
             return self.resolve(name);
         }
-        let _one_at_a_time = self.creating.lock();
+        let _nothing_is_deleted = self.topics_change.read();
         self.check_open()?;
-        // Whoever was first has made it, in whatever shape.
-        let known = self.catalogue.view(|catalogue| catalogue.topic(name).cloned());
-        match known {
-            Some(known) => self.open_known(&known),
-            None => self.create_one(&NewTopic::new(name)),
+        match self.create_one(&NewTopic::new(name)) {
+            // Whoever was first has made it, in whatever shape.
+            Err(e) if e.kind() == ErrorKind::TopicAlreadyExists => self.resolve(name),
+            outcome => outcome,
         }
     }
 }

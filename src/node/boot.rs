@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::backend::TopicChanges;
 use crate::base::ids::random_u128;
 use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
 use crate::coord::{Catalogue, Table};
@@ -16,15 +18,18 @@ use crate::log::{FilesOptions, LogFiles, OpenReport, PartitionKey, Record, lock_
 use crate::partition::{Opening, Partition, PartitionSpec, Shared};
 use crate::stage::{FoundChunk, Stage, Witness};
 
+use super::creation::open_topic;
 use super::flusher::Flusher;
 use super::groups::{OFFSETS_KEY, boot_groups, open_offsets};
 use super::options::Options;
-use super::topics::{internal_config, open_topic};
+use super::topics::internal_config;
 use super::{Node, OpenTopic};
 
 const CATALOGUE: &str = "__cluster_metadata";
 const CATALOGUE_KEY: PartitionKey = PartitionKey { topic_id: TopicId(1), partition: 0 };
 const MEMORY_HOME: &str = "log";
+/// How long an open tries to find room for the note that deletions are finished.
+const FORGET: Duration = Duration::from_secs(1);
 const STAGE_PREFIX: &str = "stage-";
 
 /// The chunks that an earlier life left, by partition.
@@ -120,7 +125,9 @@ impl Node {
             catalogue,
             groups,
             topics: RwLock::new(topics),
-            creating: Mutex::new(()),
+            changes: TopicChanges::default(),
+            topics_change: RwLock::new(()),
+            opening: Mutex::new(()),
             closing: Mutex::new(()),
             report,
             flusher: Mutex::new(flusher.transpose()?),
@@ -280,7 +287,7 @@ fn open_topics(
         let config =
             TopicConfig::resolve(&entry.configs, config).map_err(|e| e.with_topic(&entry.name))?;
         let mut found = |key| chunks.remove(&key).unwrap_or_default();
-        let open = open_topic(shared, &entry, config, opening, &mut found)?;
+        let open = open_topic(shared, &entry, None, config, opening, &mut found)?;
         topics.insert(Arc::clone(&open.route.name), open);
     }
     Ok(topics)
@@ -312,13 +319,16 @@ fn drop_strays(
 /// Ends the deletions that a crash interrupted.
 fn finish_deletions(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
     let deleted: Vec<TopicId> = catalogue.view(|catalogue| catalogue.deleted().collect());
-    for id in deleted {
-        files.retire_topic(id)?;
-        match catalogue.submit(|catalogue| catalogue.forget(id)) {
-            // It is tried again by the next open.
-            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::DeliveryTimeout) => {}
-            outcome => outcome?,
+    if deleted.is_empty() {
+        return Ok(());
+    }
+    files.retire_topics(&deleted)?;
+    // Not waited for, and no open fails or waits long because of it: the next one tries again.
+    match catalogue.publish_within(FORGET, |catalogue| catalogue.forget(&deleted)) {
+        Err(e) if !matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::Timeout) => {
+            return Err(e);
         }
+        _ => {}
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 mod auto_create;
 mod boot;
 mod configs;
+mod creation;
+mod deletion;
 mod flusher;
 mod groups;
 mod options;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, GroupBackend, TopicRoute};
+use crate::backend::{Backend, GroupBackend, TopicChanges, TopicRoute};
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::groups::Coordinator;
@@ -31,7 +33,7 @@ pub use options::Options;
 pub use topics::TopicInfo;
 
 /// A topic that is open: what clients see of it, and its partitions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct OpenTopic {
     route: Arc<TopicRoute>,
     partitions: Vec<Arc<Partition>>,
@@ -45,8 +47,12 @@ pub struct Node {
     catalogue: Table<Catalogue>,
     groups: Arc<Coordinator>,
     topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
-    /// Held while a topic is created and opened.
-    creating: Mutex<()>,
+    /// Where changes of topics are announced, once they can be seen.
+    changes: TopicChanges,
+    /// Shared by those who create topics or partitions; whoever deletes or closes is alone.
+    topics_change: RwLock<()>,
+    /// Held while partitions are opened; never over a sync.
+    opening: Mutex<()>,
     /// Held while the log is closed: a second close returns when that is done.
     closing: Mutex<()>,
     report: OpenReport,
@@ -93,7 +99,8 @@ impl Node {
         self.groups.close();
         // Whoever creates a topic and waits for the disk gives up, and is waited for.
         self.catalogue.partition().close();
-        let _no_topic_is_created = self.creating.lock();
+        let _no_topic_is_created = self.topics_change.write();
+        self.changes.announce();
         let partitions = self.all_partitions();
         partitions.iter().for_each(|partition| partition.close());
         if let Some(flusher) = self.flusher.lock().take() {
@@ -144,6 +151,10 @@ impl Backend for Node {
 
     fn resolve_or_create(&self, topic: &str) -> Result<Arc<TopicRoute>> {
         self.resolve_or_make(topic)
+    }
+
+    fn topic_changes(&self) -> &TopicChanges {
+        &self.changes
     }
 
     fn clock(&self) -> &dyn Clock {

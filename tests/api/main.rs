@@ -18,6 +18,7 @@ mod deletions;
 mod durability;
 mod fairness;
 mod fetching;
+mod growth;
 mod interceptors;
 mod large;
 mod limits;

@@ -8,9 +8,6 @@ use crate::base::{Error, ErrorKind, Result};
 use super::super::records::Records;
 use super::{Consumer, context};
 
-/// How often a poll looks whether a deleted topic was created again.
-const TOPIC_CHECK: Duration = Duration::from_millis(100);
-
 /// What ends a wait beside records, errors and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heed {
@@ -89,6 +86,7 @@ impl Consumer {
     /// One look at everything that can end a poll. True when there is something to return.
     fn look(&mut self, into: &mut Records) -> Result<bool> {
         self.prepare()?;
+        self.topics_seen = self.backend.topic_changes().version();
         let context = context(&*self.backend, &self.settings, &self.events);
         self.fetcher.collect(context, &self.settings, into)
     }
@@ -109,15 +107,18 @@ impl Consumer {
             return;
         }
         let clock = self.backend.clock();
-        let mut until = due.map_or(deadline, |due| deadline.earlier(Deadline::after(clock, due)));
-        if self.fetcher.waits_for_a_topic() {
-            // Nobody calls when a topic is created.
-            until = until.earlier(Deadline::after(clock, TOPIC_CHECK));
-        }
+        let until = due.map_or(deadline, |due| deadline.earlier(Deadline::after(clock, due)));
         let parker = Parker::new();
-        if self.bell.sleep(parker.waker(), heed == Heed::Stop) {
+        let waker = parker.waker();
+        let topics = self.backend.topic_changes();
+        let waits_for_a_topic = self.fetcher.waits_for_a_topic();
+        let token = waits_for_a_topic.then(|| topics.register(self.topics_seen, &waker));
+        if token != Some(None) && self.bell.sleep(waker, heed == Heed::Stop) {
             parker.park(clock, &until);
             self.bell.awake();
+        }
+        if let Some(token) = token.flatten() {
+            topics.unregister(token);
         }
     }
 }

@@ -194,14 +194,14 @@ fn deleting_removes_the_files_and_a_forgotten_one_goes_at_the_next_open() {
     let mut bed = Bed::new(config(400, 0));
     bed.put(&[1; 100]);
     bed.put(&[1; 300]);
-    bed.files.retire_topic(super::bed::KEY.topic_id).unwrap();
+    bed.files.retire_topics(&[super::bed::KEY.topic_id]).unwrap();
     let bed = bed.kill();
     assert_eq!(bed.report.removed_files, 2);
     assert!(bed.segment_files().is_empty() && bed.all().is_empty());
 
     let mut bed = Bed::new(config(400, 0));
     bed.put(&[1; 100]);
-    bed.files.retire_topic(super::bed::KEY.topic_id).unwrap();
+    bed.files.retire_topics(&[super::bed::KEY.topic_id]).unwrap();
     let Bed { disk, mut log, files, .. } = bed;
     log.delete();
     assert!(disk.list(std::path::Path::new("/log/segments")).unwrap().is_empty());
@@ -275,7 +275,7 @@ fn readers_and_syncs_may_be_on_other_threads() {
 fn nothing_names_a_topic_after_its_deletion() {
     let mut bed = Bed::new(config(400, 0));
     bed.put(b"before");
-    bed.files.retire_topic(super::bed::KEY.topic_id).unwrap();
+    bed.files.retire_topics(&[super::bed::KEY.topic_id]).unwrap();
     let mut late = (0..10).map(|i| bed.append(&[(None, &[i; 90])]));
     let error = late.find_map(Result::err).unwrap();
     assert_eq!(error.kind(), ErrorKind::IllegalState);

@@ -137,7 +137,7 @@ fn c25_offsets_of_a_deleted_topic_are_not_those_of_its_successor() {
     let bed = Bed::on(&disk, "power-loss");
     bed.topic("t", 1);
     bed.commit(None, &[(tp("t", 0), 4)]).unwrap();
-    bed.node.delete_topic("t").unwrap();
+    bed.node.delete_topics(&["t"]).remove(0).unwrap();
     assert!(bed.groups().committed("g", None).unwrap().is_empty());
     bed.topic("t", 1);
     assert_eq!(bed.committed(&tp("t", 0)), None);

@@ -62,7 +62,7 @@ fn c28_every_cause_makes_a_new_assignment() {
     a.session.subscribe(names(&["later"])).unwrap();
     bed.settle(&mut [&mut a, &mut b]);
     assert_eq!((a.owns[0].topic(), b.owns[0].topic()), ("later", "t"), "a subscription changed");
-    bed.node.delete_topic("later").unwrap();
+    bed.node.delete_topics(&["later"]).remove(0).unwrap();
     bed.settle(&mut [&mut a, &mut b]);
     assert_eq!((a.owns.len(), b.owns.len()), (0, 2), "a topic was deleted");
     a.session.subscribe(names(&["t"])).unwrap();
