@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 use alluvium::{Durability, Record};
 
 use crate::bed::{Bed, Plan, TOPIC, level_name};
-use crate::data::{Data, LARGE, SMALL, STAGE_BYTES, encoded_len};
-use crate::limits::{COPY_LARGE, COPY_SMALL, SYNC, SYNC_WINDOW_LARGE, SYNC_WINDOW_SMALL, WRITE};
+use crate::data::{Data, HUGE, LARGE, SMALL, STAGE_BYTES, encoded_len};
+use crate::limits::{
+    COPY_HUGE, COPY_LARGE, COPY_SMALL, SYNC, SYNC_SHARED, SYNC_WINDOW_LARGE, SYNC_WINDOW_SMALL,
+    WRITE, together,
+};
 use crate::row::{Row, Sample};
 
 use Durability::{Memory, PowerLoss, ProcessCrash};
@@ -14,23 +17,24 @@ use Durability::{Memory, PowerLoss, ProcessCrash};
 /// One record at a time and a hundred at once, without waiting.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    rows.extend([Memory, ProcessCrash, PowerLoss].map(|level| one(Door::Handle, level, SMALL)));
-    rows.extend([Memory, ProcessCrash].map(|level| one(Door::Name, level, SMALL)));
+    rows.extend([SMALL, LARGE, HUGE].map(|size| one(Door::Place, ProcessCrash, size).aim(4.0)));
     rows.extend([Memory, ProcessCrash].map(|level| one(Door::Partition, level, SMALL)));
+    rows.extend([Memory, ProcessCrash, PowerLoss].map(|l| one(Door::Handle, l, SMALL).aim(7.0)));
+    rows.extend([Memory, ProcessCrash].map(|level| one(Door::Name, level, SMALL).aim(12.0)));
     rows.extend([Memory, ProcessCrash, PowerLoss].map(|level| one(Door::Handle, level, LARGE)));
-    rows.extend([Memory, ProcessCrash, PowerLoss].map(|level| batch(level, 100, SMALL)));
-    rows.push(batch(ProcessCrash, 20, LARGE));
-    rows.push(batch(ProcessCrash, 100, LARGE));
-    rows.push(sustained(SMALL));
-    rows.push(sustained(LARGE));
+    rows.extend([Memory, ProcessCrash, PowerLoss].map(|l| batch(l, 100, SMALL).aim(2.0)));
+    rows.extend([(20, LARGE), (100, LARGE)].map(|(n, v)| batch(ProcessCrash, n, v)));
+    rows.extend([SMALL, LARGE, HUGE].map(|size| sustained(size).aim(1.1)));
     rows
 }
 
 /// Records that are waited for.
 pub fn durable_rows() -> Vec<Row> {
     let pipelined = [(SMALL, SYNC_WINDOW_SMALL), (LARGE, SYNC_WINDOW_LARGE)];
-    let mut rows = vec![durable_one()];
+    let mut rows = vec![durable_one().aim(1.1), durable_threads(8).aim(1.1)];
     rows.extend(pipelined.map(|(value, limit)| durable_window(value, limit)));
+    let rate = format!("window of {WINDOW}, of one at a time");
+    rows.push(window_row(rate, SMALL).limited_by(DURABLE_ONE, 1.0 / 400.0).aim(1.0));
     rows
 }
 
@@ -43,6 +47,8 @@ enum Door {
     Name,
     /// By a topic handle and a partition number. A handle of a partition does not exist.
     Partition,
+    /// The same, with a time of its own: nothing but the append.
+    Place,
 }
 
 impl Door {
@@ -51,6 +57,7 @@ impl Door {
             Door::Handle => "by handle",
             Door::Name => "by name",
             Door::Partition => "by handle and partition",
+            Door::Place => "by partition, own time",
         }
     }
 
@@ -59,12 +66,20 @@ impl Door {
             Door::Handle => bed.topic.record(value).key(key),
             Door::Name => Record::new(TOPIC, value).key(key),
             Door::Partition => bed.topic.record(value).key(key).partition(0),
+            Door::Place => bed.topic.record(value).key(key).partition(0).timestamp_ms(TIME),
         }
     }
 }
 
+/// Some time in 2023.
+const TIME: i64 = 1_700_000_000_000;
+
 fn copy_of(value: usize) -> &'static str {
-    if value == SMALL { COPY_SMALL } else { COPY_LARGE }
+    match value {
+        SMALL => COPY_SMALL,
+        LARGE => COPY_LARGE,
+        _ => COPY_HUGE,
+    }
 }
 
 /// About as much as half of the largest chunk.
@@ -161,7 +176,7 @@ fn batch(level: Durability, count: usize, value: usize) -> Row {
 }
 
 /// As many bytes as a sustained run writes.
-const SUSTAINED_BYTES: usize = 128 << 20;
+const SUSTAINED_BYTES: usize = 256 << 20;
 
 /// From one thread, with the log's own thread beside it: everything that an append costs, the
 /// checksums and the writes to segments included.
@@ -183,8 +198,10 @@ fn sustained(value: usize) -> Row {
     row.limited_by(WRITE, encoded_len(value) as f64)
 }
 
+const DURABLE_ONE: &str = "send and wait, 100 B, power-loss";
+
 fn durable_one() -> Row {
-    let row = Row::new("durable", "send and wait, 100 B, power-loss", || {
+    let row = Row::new("durable", DURABLE_ONE, || {
         let bed = Plan::new(PowerLoss).make();
         let data = Data::new(SMALL);
         move || {
@@ -198,10 +215,36 @@ fn durable_one() -> Row {
     row.limited_by(SYNC, 1.0)
 }
 
-/// A window of 1,024 records is sent, then the last of them is waited for.
-fn durable_window(value: usize, limit: &'static str) -> Row {
-    let name = format!("window of 1024, {value} B, power-loss");
+/// Threads that each send a record and wait for it.
+fn durable_threads(threads: usize) -> Row {
+    const EACH: usize = 8;
+    let name = format!("{threads} threads send and wait, 100 B, power-loss");
     let row = Row::new("durable", name, move || {
+        let bed = Plan::new(PowerLoss).make();
+        let data = Data::new(SMALL);
+        move || {
+            let elapsed = together(threads, |thread| {
+                for key in data.keys.iter().skip(thread * EACH).take(EACH) {
+                    let record = bed.topic.record(&data.value).key(key);
+                    bed.producer.send(record).unwrap().wait().unwrap();
+                }
+            });
+            Sample::new(elapsed, threads * EACH)
+        }
+    });
+    row.limited_by(SYNC_SHARED, 1.0)
+}
+
+const WINDOW: usize = 1_024;
+
+/// A window of records is sent, then the last of them is waited for.
+fn durable_window(value: usize, limit: &'static str) -> Row {
+    let name = format!("window of {WINDOW}, {value} B, power-loss");
+    window_row(name, value).limited_by(limit, 1.0 / WINDOW as f64)
+}
+
+fn window_row(name: String, value: usize) -> Row {
+    Row::new("durable", name, move || {
         let mut bed = Plan::new(PowerLoss).make();
         let data = Data::new(value);
         let mut sent = 0;
@@ -224,6 +267,5 @@ fn durable_window(value: usize, limit: &'static str) -> Row {
             sent += 2 * data.keys.len() * data.encoded_len();
             Sample::new(elapsed, 2 * data.keys.len())
         }
-    });
-    row.limited_by(limit, 1.0 / 1_024.0)
+    })
 }

@@ -11,6 +11,9 @@ pub const SMALL: usize = 100;
 /// The value of a large record, in bytes.
 pub const LARGE: usize = 1_024;
 
+/// The value of a record as long as the largest chunk allows three of, in bytes.
+pub const HUGE: usize = 64 << 10;
+
 /// The key of every record, in bytes.
 pub const KEY: usize = 16;
 
@@ -43,7 +46,12 @@ impl Data {
     }
 }
 
-/// A directory beside what cargo builds, hence on a real disk; removed when dropped.
+/// A directory beside what cargo builds, hence on a real disk, or in the directory that
+/// [`ELSEWHERE`] names; removed when dropped.
 pub fn scratch() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+    let elsewhere = std::env::var_os(ELSEWHERE);
+    tempfile::tempdir_in(elsewhere.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into())).unwrap()
 }
+
+/// Names a directory to measure in.
+pub const ELSEWHERE: &str = "ALLUVIUM_BENCH_DIR";

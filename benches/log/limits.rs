@@ -5,24 +5,26 @@ use std::fs::{File, OpenOptions};
 use std::hint::{black_box, spin_loop};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel;
 use crossbeam::utils::CachePadded;
 
-use crate::data::{LARGE, SMALL, STAGE_BYTES, encoded_len, scratch};
+use crate::data::{HUGE, LARGE, SMALL, STAGE_BYTES, encoded_len, scratch};
 use crate::row::{Row, Sample};
 
 pub const COPY_DESIGN: &str = "copy 116 B into a 4 MiB ring";
 pub const COPY_SMALL: &str = "copy 136 B into a 4 MiB ring";
 pub const COPY_LARGE: &str = "copy 1056 B into a 4 MiB ring";
+pub const COPY_HUGE: &str = "copy 65568 B into a 4 MiB ring";
 pub const CRC_BATCH: &str = "CRC of 16 KiB, per byte";
 pub const CRC_BULK: &str = "CRC of 64 KiB, per byte";
 pub const WRITE: &str = "256 KiB writes, preallocated, per byte";
 pub const SYNC: &str = "write 4 KiB + fdatasync";
+pub const SYNC_SHARED: &str = "8 threads, write 136 B, shared fdatasync";
 pub const SYNC_WINDOW_SMALL: &str = "write 136 KiB + fdatasync";
 pub const SYNC_WINDOW_LARGE: &str = "write 1056 KiB + fdatasync";
 pub const WALK: &str = "walk of mapped bytes, per byte";
@@ -41,10 +43,12 @@ pub fn rows() -> Vec<Row> {
         row(COPY_DESIGN, || Box::new(copy(116))),
         row(COPY_SMALL, || Box::new(copy(encoded_len(SMALL)))),
         row(COPY_LARGE, || Box::new(copy(encoded_len(LARGE)))),
+        row(COPY_HUGE, || Box::new(copy(encoded_len(HUGE)))),
         row(CRC_BATCH, || Box::new(crc(16 << 10))).per_byte(),
         row(CRC_BULK, || Box::new(crc(64 << 10))).per_byte(),
         row(WRITE, || Box::new(write())).per_byte(),
         row(SYNC, || Box::new(sync(4 << 10, 4))),
+        row(SYNC_SHARED, || Box::new(shared_sync(8))),
         row(SYNC_WINDOW_SMALL, || Box::new(sync(encoded_len(SMALL) << 10, 4))),
         row(SYNC_WINDOW_LARGE, || Box::new(sync(encoded_len(LARGE) << 10, 2))),
         row(WALK, || Box::new(walk())).per_byte(),
@@ -158,6 +162,72 @@ fn sync(bytes: usize, syncs: usize) -> impl FnMut() -> Sample {
         }
         Sample::new(start.elapsed(), syncs)
     }
+}
+
+/// What threads have written, and how much of it is synced.
+#[derive(Default)]
+struct Shared {
+    written: u64,
+    synced: u64,
+    leading: bool,
+}
+
+/// Threads that each write a record and wait until it is synced: the first one that waits syncs
+/// for all that have written by then.
+fn shared_sync(threads: usize) -> impl FnMut() -> Sample {
+    const EACH: usize = 8;
+    let dir = scratch();
+    let file = zeros(&dir.path().join("zeros"), STAGE_BYTES);
+    let len = encoded_len(SMALL);
+    let state = (Mutex::new(Shared::default()), Condvar::new());
+    let one = move |file: &File, (state, turn): &(Mutex<Shared>, Condvar)| {
+        let mut shared = state.lock().unwrap();
+        let at = shared.written % (STAGE_BYTES / len) as u64 * len as u64;
+        let mut end = file;
+        end.seek(SeekFrom::Start(at)).unwrap();
+        end.write_all(&vec![7; len]).unwrap();
+        shared.written += 1;
+        let mine = shared.written;
+        while shared.synced < mine {
+            if shared.leading {
+                shared = turn.wait(shared).unwrap();
+                continue;
+            }
+            shared.leading = true;
+            let upto = shared.written;
+            drop(shared);
+            file.sync_data().unwrap();
+            shared = state.lock().unwrap();
+            (shared.synced, shared.leading) = (upto, false);
+            turn.notify_all();
+        }
+    };
+    move || {
+        let _kept = &dir;
+        let elapsed = together(threads, |_| (0..EACH).for_each(|_| one(&file, &state)));
+        Sample::new(elapsed, threads * EACH)
+    }
+}
+
+/// Runs `work` on so many threads at once; from the first one's start to the last one's end.
+pub fn together(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let ready = Barrier::new(threads);
+    let times: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let run = |number| {
+            let (ready, work) = (&ready, &work);
+            scope.spawn(move || {
+                ready.wait();
+                let start = Instant::now();
+                work(number);
+                (start, Instant::now())
+            })
+        };
+        let threads: Vec<_> = (0..threads).map(run).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let first = times.iter().map(|(start, _)| *start).min().unwrap();
+    let last = times.iter().map(|(_, end)| *end).max().unwrap();
+    last - first
 }
 
 /// Reads every byte of a mapped file that is in the page cache.

@@ -4,7 +4,9 @@
 
 mod append;
 mod bed;
+mod crowd;
 mod data;
+mod device;
 mod limits;
 mod open;
 mod read;
@@ -43,17 +45,22 @@ fn main() {
     };
     let table = Table::measure(&mut rows, effort);
     println!("{}", table.render(&rows));
+    if let Some(lines) = device::report() {
+        println!("{lines}");
+    }
     println!("{EXPLANATION}");
 }
 
 const EXPLANATION: &str = "\
 Times are per record, per hand-off, per open, or per what the row says. Rows took turns, so that a
-value and its limit saw the same machine. ratio: best / best of the limit; medians: the same of
+value and its limit saw the same machine. aim: the ratio that is aimed at. ratio: best / best of the limit; medians: the same of
 medians. 1.00 is as fast as the machine can; less is better.";
 
 fn every_row() -> Vec<Row> {
     let mut rows = limits::rows();
     rows.extend(append::rows());
+    rows.extend(crowd::rows());
+    rows.extend(crowd::paced_rows());
     rows.extend(append::durable_rows());
     rows.extend(read::rows());
     rows.extend(read::hand_off_rows());

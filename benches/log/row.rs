@@ -29,6 +29,8 @@ pub struct Row {
     pub name: String,
     /// The row that bounds this one, and how many of its units make one of this row's.
     pub limit: Option<(&'static str, f64)>,
+    /// The ratio to the limit that is aimed at.
+    pub aim: Option<f64>,
     /// Whether a unit is a byte.
     pub is_bytes: bool,
     plan: Option<Box<dyn FnOnce() -> Work>>,
@@ -49,6 +51,7 @@ impl Row {
             group,
             name: name.into(),
             limit: None,
+            aim: None,
             is_bytes: false,
             plan: Some(plan),
             work: None,
@@ -58,6 +61,12 @@ impl Row {
     /// Names the row that bounds this one: `units` of it are what one unit here cannot beat.
     pub fn limited_by(mut self, name: &'static str, units: f64) -> Self {
         self.limit = Some((name, units));
+        self
+    }
+
+    /// Says which ratio is aimed at.
+    pub fn aim(mut self, ratio: f64) -> Self {
+        self.aim = Some(ratio);
         self
     }
 

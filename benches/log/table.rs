@@ -65,7 +65,7 @@ impl Table {
             for (column, cell) in line.iter().enumerate() {
                 let width = widths[column];
                 let cell = match column {
-                    0 | 6 => format!("{cell:<width$}"),
+                    0 | 7 => format!("{cell:<width$}"),
                     _ => format!("{cell:>width$}"),
                 };
                 text.push_str(&cell);
@@ -88,7 +88,8 @@ impl Table {
             line[3] = time(bound);
             line[4] = format!("{:.2}", best / bound);
             line[5] = format!("{:.2}", median / (self.median(limit) * units));
-            line[6] = match units {
+            line[6] = row.aim.map_or_else(String::new, |aim| format!("{aim:.2}"));
+            line[7] = match units {
                 1.0 => name.to_owned(),
                 few @ ..1.0 => format!("{name}, / {:.0}", 1.0 / few),
                 many => format!("{name}, x {many:.0}"),
@@ -98,9 +99,9 @@ impl Table {
     }
 }
 
-const COLUMNS: usize = 7;
+const COLUMNS: usize = 8;
 const HEADINGS: [&str; COLUMNS] =
-    ["row", "best", "median", "limit", "ratio", "medians", "the limit is"];
+    ["row", "best", "median", "limit", "ratio", "medians", "aim", "the limit is"];
 
 type Line = [String; COLUMNS];
 

@@ -13,7 +13,7 @@ use super::call::{Call, size};
 use super::waiters::Woken;
 
 /// A call larger than this is written through to the segment.
-const WRITE_THROUGH: usize = MAX_CHUNK / 4;
+const WRITE_THROUGH: usize = MAX_CHUNK / 2;
 
 /// What an attempt under the append lock came to.
 enum Attempt {

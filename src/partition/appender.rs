@@ -14,6 +14,9 @@ use super::waiters::Waiters;
 /// A batch grows to about this many payload bytes before the next one begins.
 pub const BATCH_TARGET: usize = 16 << 10;
 
+/// A chunk that takes so many rounds to fill is longer than it need be.
+const MANY_ROUNDS: usize = 8;
+
 /// The state that an append changes.
 #[derive(Debug, Default)]
 pub struct Appender {
@@ -25,8 +28,10 @@ pub struct Appender {
     pub batch_target: usize,
     current: Option<Chunk>,
     full: VecDeque<Chunk>,
-    /// How long the next chunk should be: it doubles as long as chunks fill up.
+    /// How long the next chunk should be: it doubles as long as chunks fill up between rounds.
     wish: usize,
+    /// Rounds since the current chunk was taken into use.
+    rounds: usize,
     /// Whether the partition stands in the list of partitions with unsynced records.
     pub listed: bool,
     /// Whether the partition stands in the list of those that hold chunks.
@@ -127,7 +132,21 @@ impl Appender {
     pub fn install(&mut self, chunk: Chunk) {
         self.retire_current();
         self.current = Some(chunk);
-        self.wish = (self.wish * 2).min(MAX_CHUNK);
+        // A sync writes whole pages: where head, records and table of a chunk stand in one page,
+        // a record that is waited for costs one.
+        self.wish = match std::mem::take(&mut self.rounds) {
+            0 => (self.wish * 2).min(MAX_CHUNK),
+            1..MANY_ROUNDS => self.wish,
+            _ => (self.wish / 2).max(MIN_CHUNK),
+        };
+    }
+
+    /// Takes note of a round: the payload bytes that none has looked at, and the first offset of
+    /// what is staged without a hole.
+    pub fn begin_round(&mut self) -> (usize, u64) {
+        self.listed = false;
+        self.rounds += 1;
+        (std::mem::take(&mut self.unsynced), self.staged_from(self.next_offset))
     }
 
     fn retire_current(&mut self) {
@@ -248,9 +267,28 @@ impl Appender {
         work
     }
 
+    /// Closes the open batch and lists those without checksums.
+    pub fn unsealed_batches(&mut self) -> Vec<Work> {
+        if let Some(chunk) = self.current.as_mut() {
+            chunk.close();
+        }
+        // Those of one chunk are sealed in order. Adopted chunks may be sealed behind others.
+        let is_open = |chunk: &&Chunk| chunk.batches().last().is_some_and(|spot| !spot.sealed);
+        let mut work = Vec::new();
+        for chunk in self.full.iter().chain(self.current.as_ref()).filter(is_open) {
+            let first = chunk.batches().partition_point(|spot| spot.sealed);
+            for (index, spot) in chunk.batches().iter().enumerate().skip(first) {
+                let (reader, generation) = (chunk.reader(), generation(chunk));
+                work.push(Work { spot: *spot, reader, generation, index });
+            }
+        }
+        work
+    }
+
     /// Notes the checksum of a batch.
     pub fn seal(&mut self, work: &Work, payload_crc: u32) {
-        let mut chunks = self.full.iter_mut().chain(self.current.as_mut());
+        // The newest first: that is where batches without checksums stand.
+        let mut chunks = self.current.iter_mut().chain(self.full.iter_mut().rev());
         if let Some(chunk) = chunks.find(|chunk| generation(chunk) == work.generation) {
             chunk.seal(work.index, payload_crc);
         }

@@ -300,12 +300,7 @@ impl Partition {
     /// the stage cannot.
     fn prepare_round(self: &Arc<Self>, plan: &mut Plan, to_segments: bool) -> Result<()> {
         let mut log = self.flush.lock();
-        let (unsynced, staged_from) = {
-            let mut appender = self.append.lock();
-            appender.listed = false;
-            let staged_from = appender.staged_from(appender.next_offset);
-            (std::mem::take(&mut appender.unsynced), staged_from)
-        };
+        let (unsynced, staged_from) = self.append.lock().begin_round();
         // The stage proves what stands in it; below that, the segments must.
         if to_segments || unsynced > BULK || self.marks.synced() < staged_from {
             let settled = self.settle_locked(&mut log);
@@ -344,7 +339,7 @@ impl Partition {
     fn seal_staged(&self) -> u64 {
         let (work, target) = {
             let mut appender = self.append.lock();
-            let work = appender.closed_batches(0, usize::MAX, |spot| !spot.sealed);
+            let work = appender.unsealed_batches();
             (work, appender.next_offset)
         };
         for work in work {

@@ -65,7 +65,7 @@ fn hundred(bed: &Bed, segment: &str) -> (EventLog, Topic) {
     let topic = log.create_topic(topic).unwrap();
     let producer = producer(&log);
     // So large a call is written through to the segment, as one batch.
-    let value = [7; 10_000];
+    let value = [7; 14_000];
     for _ in 0..10 {
         let records: Vec<_> = (0..10).map(|_| topic.record(&value)).collect();
         producer.send_batch(records).wait().unwrap();
@@ -107,7 +107,7 @@ fn read_around(log: &EventLog) -> (Vec<u64>, Vec<(u64, u64)>) {
 fn c22_damage_is_stepped_over_by_choice_and_told_as_a_gap() {
     // In a payload: its header says where the batch ends. In a header: the index knows the next.
     for (byte, segment) in
-        [HEADER + 40, 16].into_iter().flat_map(|b| [(b, "350000"), (b, "9999999")])
+        [HEADER + 40, 16].into_iter().flat_map(|b| [(b, "490000"), (b, "9999999")])
     {
         on_disk(|bed| {
             let (log, topic) = hundred(bed, segment);
@@ -139,7 +139,7 @@ fn c22_damage_is_stepped_over_by_choice_and_told_as_a_gap() {
 #[test]
 fn c22_damage_in_several_batches_is_several_gaps() {
     on_disk(|bed| {
-        let (log, topic) = hundred(bed, "350000");
+        let (log, topic) = hundred(bed, "490000");
         let batches = batches(bed, &topic);
         let lost = [1, 2, 4, 9].map(|n| batches[n].clone());
         lost.iter().for_each(|batch| batch.flip(HEADER));

@@ -124,12 +124,12 @@ fn a33_a_poll_stays_within_its_bytes_where_it_can() {
         let topic = topic(&log, "t");
         let producer = producer(&log);
         // Each too large for the stage, hence a batch of its own.
-        let value = vec![b'x'; 100_000];
+        let value = vec![b'x'; 140_000];
         for _ in 0..10 {
             put(&producer, topic.record(&value));
         }
         let consumer = log.consumer().offset_reset(OffsetReset::Earliest);
-        let mut consumer = consumer.set("max.partition.fetch.bytes", "250000").build().unwrap();
+        let mut consumer = consumer.set("max.partition.fetch.bytes", "350000").build().unwrap();
         consumer.assign([tp("t", 0)]).unwrap();
         let mut polls = Vec::new();
         while polls.iter().sum::<usize>() < 10 {

@@ -283,7 +283,7 @@ fn a73_a_topic_created_again_is_another_one() {
 fn a73_deleting_frees_the_files_and_many_lives_of_a_name_stay_apart() {
     on_disk(|bed| {
         let log = bed.open();
-        let value = vec![b'x'; 100_000];
+        let value = vec![b'x'; 140_000];
         for life in 0..5_u8 {
             let topic = topic(&log, "t");
             let producer = producer(&log);
