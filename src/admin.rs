@@ -2,6 +2,7 @@
 
 mod configs;
 mod groups;
+mod offsets;
 mod topics;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::log::OpenReport;
 use crate::node::Node;
 
 pub use groups::GroupDescription;
-pub use topics::CreateTopicsOptions;
+pub use topics::{CreateTopicsOptions, ListTopicsOptions};
 
 /// Topics created, listed, described, grown and deleted; what recovery did.
 ///

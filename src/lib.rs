@@ -69,7 +69,7 @@ mod stage;
 #[forbid(unsafe_code)]
 pub mod testing;
 
-pub use admin::{Admin, CreateTopicsOptions, GroupDescription};
+pub use admin::{Admin, CreateTopicsOptions, GroupDescription, ListTopicsOptions};
 pub use backend::CommittedOffset;
 pub use base::{
     CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
@@ -88,4 +88,4 @@ pub use coord::groups::{
 };
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
-pub use node::{GroupLag, OffsetChange, ResetTo, TopicInfo};
+pub use node::{GroupLag, ListedOffset, OffsetChange, OffsetSpec, ResetTo, TopicInfo};

@@ -22,6 +22,23 @@ impl CreateTopicsOptions {
     }
 }
 
+/// Which topics are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListTopicsOptions {
+    /// The log's own topics too.
+    pub internal: bool,
+}
+
+impl ListTopicsOptions {
+    /// The log's own topics too. Default: no.
+    #[must_use]
+    pub fn internal(mut self, internal: bool) -> Self {
+        self.internal = internal;
+        self
+    }
+}
+
 impl Admin {
     /// Creates topics, durably. Each succeeds or fails alone; the answers are in the order of
     /// `topics`. All of them wait for the disk together: ten thousand topics take few syncs.
@@ -79,13 +96,32 @@ impl Admin {
         self.node().create_partitions(topic, total)
     }
 
-    /// The names of all topics, in order.
+    /// The names of all topics but the log's own, in order.
     ///
     /// # Errors
     ///
     /// `Closed`.
     pub fn list_topics(&self) -> Result<Vec<String>> {
-        self.node().topic_names()
+        self.list_topics_with(ListTopicsOptions::default())
+    }
+
+    /// The names of topics, in order.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, ListTopicsOptions};
+    ///
+    /// let admin = EventLog::in_memory().admin();
+    /// let all = admin.list_topics_with(ListTopicsOptions::default().internal(true))?;
+    /// assert!(all.iter().all(|name| name.starts_with("__")));
+    /// assert!(admin.describe_topic(&all[0])?.internal);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Closed`.
+    pub fn list_topics_with(&self, options: ListTopicsOptions) -> Result<Vec<String>> {
+        self.node().topic_names(options.internal)
     }
 
     /// A topic's identity, partition count and settings in force.

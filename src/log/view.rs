@@ -127,7 +127,6 @@ impl View {
     ///
     /// # Errors
     /// As [`read`](View::read).
-    #[cfg_attr(not(test), expect(dead_code, reason = "listing offsets by timestamp"))]
     pub fn find_max_timestamp(&self, below: u64) -> Result<Option<(u64, i64)>> {
         let mut best: Option<(u64, i64)> = None;
         for layer in self.layers_from(self.start).take_while(|l| l.segment.base_offset < below) {
@@ -211,7 +210,7 @@ impl View {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "listing offsets by timestamp"))]
+    #[cfg(test)]
     pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.closed.iter().chain(self.active.iter())
     }

@@ -7,6 +7,7 @@ mod creation;
 mod deletion;
 mod flusher;
 mod groups;
+mod offsets;
 mod options;
 mod topics;
 
@@ -29,6 +30,7 @@ use crate::partition::{Partition, Shared};
 use flusher::Flusher;
 
 pub use groups::{GroupLag, OffsetChange, ResetTo};
+pub use offsets::{ListedOffset, OffsetSpec};
 pub use options::Options;
 pub use topics::TopicInfo;
 
@@ -136,8 +138,12 @@ impl Node {
     fn all_partitions(&self) -> Vec<Arc<Partition>> {
         let topics = self.topics.read();
         let open = topics.values().flat_map(|topic| topic.partitions.iter().cloned());
-        let internal = [self.catalogue.partition(), self.groups.partition()].map(Arc::clone);
-        open.chain(internal).collect()
+        open.chain(self.own_partitions()).collect()
+    }
+
+    /// Those of the log's own topics, which have one each.
+    fn own_partitions(&self) -> [Arc<Partition>; 2] {
+        [self.catalogue.partition(), self.groups.partition()].map(Arc::clone)
     }
 }
 

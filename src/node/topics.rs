@@ -17,6 +17,8 @@ pub struct TopicInfo {
     pub id: TopicId,
     /// How many partitions it has.
     pub partition_count: u32,
+    /// Whether it is one of the log's own.
+    pub internal: bool,
     /// Its settings in force.
     pub config: TopicConfig,
 }
@@ -67,16 +69,35 @@ impl Node {
         Err(Error::new(ErrorKind::TopicAlreadyExists, message).with_topic(&known.name))
     }
 
-    /// The names of all topics but the log's own, in order.
-    pub fn topic_names(&self) -> Result<Vec<String>> {
+    /// The names of all topics in order, without or with the log's own.
+    pub fn topic_names(&self, internal: bool) -> Result<Vec<String>> {
         self.check_open()?;
         let mut names: Vec<_> = self.topics.read().keys().map(|name| name.to_string()).collect();
+        if internal {
+            names.extend(self.own_partitions().iter().map(|p| p.name().topic().to_owned()));
+        }
         names.sort_unstable();
         Ok(names)
     }
 
+    /// What there is to know about one of the log's own topics.
+    fn describe_own(&self, name: &str) -> Option<TopicInfo> {
+        let own = self.own_partitions().into_iter().find(|p| p.name().topic() == name)?;
+        Some(TopicInfo {
+            name: name.to_owned(),
+            id: own.key().topic_id,
+            partition_count: 1,
+            internal: true,
+            config: internal_config(self.config.durability),
+        })
+    }
+
     /// What there is to know about a topic.
     pub fn describe_topic(&self, name: &str) -> Result<TopicInfo> {
+        self.check_open()?;
+        if let Some(own) = self.describe_own(name) {
+            return Ok(own);
+        }
         let route = self.resolve(name)?;
         let known = self.known(name).filter(|known| known.id == route.id);
         let mut known = known.ok_or_else(|| Error::unknown_topic(name))?;
@@ -88,7 +109,8 @@ impl Node {
     pub(super) fn info(&self, entry: &TopicEntry) -> Result<TopicInfo> {
         let config = TopicConfig::resolve(&entry.configs, &self.config)?;
         let TopicEntry { id, name, partitions, .. } = entry;
-        Ok(TopicInfo { name: name.clone(), id: *id, partition_count: *partitions, config })
+        let (name, partition_count) = (name.clone(), *partitions);
+        Ok(TopicInfo { name, id: *id, partition_count, internal: false, config })
     }
 }
 

@@ -74,6 +74,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Its topic's name and its number.
+    pub fn name(&self) -> &TopicPartition {
+        &self.tp
+    }
+
     /// Its topic's identity and its number.
     pub fn key(&self) -> PartitionKey {
         self.key

@@ -1,5 +1,6 @@
 //! A partition as clients see it.
 
+use std::ops::{ControlFlow, Range};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::backend::{
 };
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result};
-use crate::batch::RecordReader;
+use crate::batch::{Damage, RecordReader};
 
 use super::Partition;
 
@@ -86,13 +87,45 @@ impl Partition {
         Err(error.with_partition(&self.tp).with_offset(last))
     }
 
-    /// Looks through what is not in segments yet, batch by batch.
+    /// The visible record with the greatest timestamp, the first of those that have it (A28).
+    pub fn find_max_timestamp(&self) -> Result<Option<(u64, i64)>> {
+        let marks = self.marks_now();
+        let view = self.view.read().clone();
+        let mut best = view.find_max_timestamp(marks.visible).map_err(|e| self.error(e))?;
+        self.look_through_staged(view.end(), marks, &mut |offset, time| {
+            if best.is_none_or(|(_, greatest)| time > greatest) {
+                best = Some((offset, time));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(best)
+    }
+
     fn find_staged_timestamp(
         &self,
         timestamp_ms: i64,
         from: u64,
         marks: PartitionMarks,
     ) -> Result<Option<(u64, i64)>> {
+        let mut found = None;
+        self.look_through_staged(from, marks, &mut |offset, time| {
+            if time < timestamp_ms {
+                return ControlFlow::Continue(());
+            }
+            found = Some((offset, time));
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Looks through what is not in segments yet, batch by batch: the offset and the timestamp
+    /// of each record that has one.
+    fn look_through_staged(
+        &self,
+        from: u64,
+        marks: PartitionMarks,
+        look: &mut dyn FnMut(u64, i64) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut request =
             Fetch { from: from.max(marks.start), max_bytes: 1 << 20, hint: Default::default() };
         let mut batches = Vec::new();
@@ -100,36 +133,35 @@ impl Partition {
             batches.clear();
             self.read(&request, &mut batches)?;
             for batch in &batches {
-                let below = batch.below.min(marks.visible);
-                if let Some(hit) = first_at_or_after(batch, request.from, below, timestamp_ms) {
-                    return Ok(Some(hit));
+                let within = request.from..batch.below.min(marks.visible);
+                let looked = each_timestamp(batch, within, look).map_err(|d| self.damage(d))?;
+                if looked.is_break() {
+                    return Ok(());
                 }
             }
             let Some(last) = batches.last() else { break };
             request.from = end_of(last).max(request.from + 1);
         }
-        Ok(None)
+        Ok(())
     }
 }
 
-fn first_at_or_after(
+fn each_timestamp(
     batch: &FetchedBatch,
-    from: u64,
-    below: u64,
-    timestamp_ms: i64,
-) -> Option<(u64, i64)> {
+    within: Range<u64>,
+    look: &mut dyn FnMut(u64, i64) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Damage> {
     let mut records = RecordReader::at(&batch.payload, batch.position);
-    while let Ok(Some(record)) = records.next() {
+    while let Some(record) = records.next()? {
         let offset = batch.header.base_offset + u64::from(record.offset_delta);
-        let time = record.ts_delta.map(|delta| batch.header.base_timestamp + i64::from(delta));
-        if offset >= from
-            && offset < below
-            && let Some(time) = time.filter(|&time| time >= timestamp_ms)
+        if within.contains(&offset)
+            && let Some(time) = batch.header.timestamp(record.ts_delta)
+            && look(offset, time).is_break()
         {
-            return Some((offset, time));
+            return Ok(ControlFlow::Break(()));
         }
     }
-    None
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The offset behind a batch's last record.

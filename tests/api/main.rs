@@ -6,6 +6,7 @@
 mod gate;
 mod support;
 
+mod admin;
 mod auto_create;
 mod backpressure;
 mod batches;

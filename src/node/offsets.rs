@@ -1,0 +1,66 @@
+//! Offsets told by partition.
+
+use crate::backend::{Backend, PartitionBackend};
+use crate::base::{Error, ErrorKind, Result, TopicPartition};
+
+use super::Node;
+
+/// Which offset of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OffsetSpec {
+    /// The log start offset: the first that can be read.
+    Earliest,
+    /// The visible end: the first offset that consumers do not see yet.
+    Latest,
+    /// The visible record with the greatest timestamp, the first of those that have it.
+    MaxTimestamp,
+    /// The first visible record with this timestamp or a later one, in milliseconds since the
+    /// Unix epoch.
+    ForTimestamp(i64),
+}
+
+/// An offset that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedOffset {
+    /// The offset.
+    pub offset: u64,
+    /// The timestamp of the record there, in milliseconds since the Unix epoch; `None` where a
+    /// place and not a record was asked for.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Node {
+    /// One offset of one partition; `None` when there is no such record.
+    pub fn list_offset(
+        &self,
+        at: &TopicPartition,
+        spec: OffsetSpec,
+    ) -> Result<Option<ListedOffset>> {
+        self.check_open()?;
+        let partition = {
+            let topics = self.topics.read();
+            let open = topics.get(at.topic()).ok_or_else(|| Error::unknown_topic(at.topic()))?;
+            let count = open.partitions.len();
+            open.partitions.get(at.partition() as usize).cloned().ok_or_else(|| {
+                let message = format!("the topic has {count} partitions, from 0");
+                Error::new(ErrorKind::UnknownTopicOrPartition, message).with_partition(at)
+            })?
+        };
+        let place = |offset| Some(ListedOffset { offset, timestamp_ms: None });
+        let record = |hit: Option<(u64, i64)>| {
+            hit.map(|(offset, time)| ListedOffset { offset, timestamp_ms: Some(time) })
+        };
+        match spec {
+            OffsetSpec::Earliest => Ok(place(partition.marks_now().start)),
+            OffsetSpec::Latest => Ok(place(partition.marks_now().visible)),
+            OffsetSpec::MaxTimestamp => partition.find_max_timestamp().map(record),
+            OffsetSpec::ForTimestamp(time) if time < 0 => {
+                let message = format!("the time to look for is {time} ms, the least is 0");
+                Err(Error::new(ErrorKind::InvalidRequest, message).with_partition(at))
+            }
+            OffsetSpec::ForTimestamp(time) => partition.find_timestamp(time).map(record),
+        }
+    }
+}
