@@ -72,9 +72,10 @@ pub mod testing;
 pub use admin::{Admin, CreateTopicsOptions, GroupDescription, ListTopicsOptions};
 pub use backend::CommittedOffset;
 pub use base::{
-    CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
-    ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, LogConfig, ManualClock,
-    NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId, TopicPartition,
+    AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
+    ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, LogConfig,
+    ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId,
+    TopicPartition,
 };
 pub use client::{
     BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Error, ErrorKind, RawRecord, Result};
+use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::batch::BatchHeader;
 
 #[allow(unused_imports, reason = "the consumer's side comes with its own change")]
@@ -131,8 +131,22 @@ impl<'a> Append<'a> {
 pub struct Appended {
     /// The offset of the first record.
     pub base_offset: u64,
-    /// The timestamp that records without one of their own were given.
+    /// The clock's time at the append, which records without a time of their own were given.
     pub timestamp_ms: i64,
+    /// Whether all records were given it.
+    pub timestamp_type: TimestampType,
+}
+
+impl Appended {
+    /// The timestamp that a record has, sent with `own`.
+    #[inline]
+    #[must_use]
+    pub fn time_of(&self, own: Option<i64>) -> i64 {
+        match self.timestamp_type {
+            TimestampType::CreateTime => own.unwrap_or(self.timestamp_ms),
+            TimestampType::LogAppendTime => self.timestamp_ms,
+        }
+    }
 }
 
 /// A request to read.

@@ -14,8 +14,8 @@ pub mod wait;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    CleanupPolicy, CompressionType, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym,
-    ConfigType, Durability, LogConfig, NewTopic, TopicConfig,
+    AlterConfigOp, CleanupPolicy, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
+    ConfigSynonym, ConfigType, Durability, LogConfig, NewTopic, TopicConfig,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{TopicId, TopicPartition};

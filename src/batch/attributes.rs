@@ -1,5 +1,7 @@
 //! The attribute byte of a batch.
 
+use crate::base::TimestampType;
+
 /// What kind of batch it is: codec, timestamp type, transaction, control, and what is durable.
 ///
 /// Bits 0 to 2 name the codec; see the constants for the others. Bits 0 to 6 mean what they mean
@@ -50,6 +52,16 @@ impl Attributes {
     #[must_use]
     pub const fn log_append_time(self) -> bool {
         self.has(Self::LOG_APPEND_TIME)
+    }
+
+    /// Whose time the timestamps are.
+    #[must_use]
+    pub const fn timestamp_type(self) -> TimestampType {
+        if self.log_append_time() {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        }
     }
 
     /// Whether the batch belongs to a transaction.

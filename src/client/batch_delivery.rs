@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 
-use crate::backend::PartitionBackend;
-use crate::base::{Error, RawRecord, Result, TopicPartition};
+use crate::backend::{Appended, PartitionBackend};
+use crate::base::{Error, RawRecord, Result, TimestampType, TopicPartition};
 
 use super::partitioner::Chosen;
 use super::producer::Shared;
@@ -28,8 +28,7 @@ pub struct BatchPart<'p> {
     door: Option<&'p Arc<dyn PartitionBackend>>,
     indexes: Vec<usize>,
     result: Result<Range<u64>>,
-    /// The timestamp of records without one of their own.
-    appended_ms: i64,
+    appended: Option<Appended>,
 }
 
 impl<'p> BatchDelivery<'p> {
@@ -107,8 +106,22 @@ impl BatchPart<'_> {
         self.door
     }
 
-    pub(super) fn appended_ms(&self) -> i64 {
-        self.appended_ms
+    pub(super) fn time_of(&self, own: Option<i64>) -> i64 {
+        self.appended.map_or(0, |appended| appended.time_of(own))
+    }
+
+    /// The clock's time at the append, in milliseconds since the Unix epoch: what the records
+    /// without a time of their own were given, and with `message.timestamp.type=LogAppendTime`
+    /// all of them. `None` when nothing was appended.
+    #[must_use]
+    pub fn append_time_ms(&self) -> Option<i64> {
+        self.appended.map(|appended| appended.timestamp_ms)
+    }
+
+    /// Whose time the records carry; `None` when nothing was appended.
+    #[must_use]
+    pub fn timestamp_type(&self) -> Option<TimestampType> {
+        self.appended.map(|appended| appended.timestamp_type)
     }
 
     fn is_pending(&self) -> bool {
@@ -323,22 +336,16 @@ impl<'p, 'a> Group<'p, 'a> {
             }
             Home::Nowhere(topic, partition) => (Arc::clone(topic), *partition, None),
         };
-        let mut part = BatchPart {
-            topic,
-            partition,
-            door: None,
-            indexes: self.indexes,
-            result: Ok(0..0),
-            appended_ms: 0,
-        };
+        let (indexes, result) = (self.indexes, Ok(0..0));
+        let mut part = BatchPart { topic, partition, door: None, indexes, result, appended: None };
         part.result = match (self.refused, entry.zip(partition)) {
             (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
             (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
                 part.door = Some(door);
                 let appended = producer.append(&**door, &self.records);
                 let appended = appended.map_err(|error| part.translate(error))?;
+                part.appended = Some(appended);
                 let first = appended.base_offset;
-                part.appended_ms = appended.timestamp_ms;
                 if let Some(bytes) = self.sticky_bytes {
                     producer.count_sticky(entry, partition, bytes);
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::{Error, ErrorKind, Header, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Header, Result, TimestampType, TopicPartition};
 use crate::batch::RecordView;
 
 use super::owned_record::OwnedRecord;
@@ -13,6 +13,7 @@ pub struct ConsumerRecord<'r> {
     partition: &'r TopicPartition,
     offset: u64,
     timestamp_ms: Option<i64>,
+    timestamp_type: TimestampType,
     view: RecordView<'r>,
 }
 
@@ -20,10 +21,10 @@ impl<'r> ConsumerRecord<'r> {
     pub(super) fn new(
         partition: &'r TopicPartition,
         offset: u64,
-        timestamp_ms: Option<i64>,
+        (timestamp_ms, timestamp_type): (Option<i64>, TimestampType),
         view: RecordView<'r>,
     ) -> Self {
-        Self { partition, offset, timestamp_ms, view }
+        Self { partition, offset, timestamp_ms, timestamp_type, view }
     }
 
     /// The name of the topic.
@@ -54,6 +55,12 @@ impl<'r> ConsumerRecord<'r> {
     #[must_use]
     pub fn timestamp_ms(&self) -> Option<i64> {
         self.timestamp_ms
+    }
+
+    /// Whose time [`timestamp_ms`](Self::timestamp_ms) is.
+    #[must_use]
+    pub fn timestamp_type(&self) -> TimestampType {
+        self.timestamp_type
     }
 
     /// The key; `None` when it is null, which an empty one is not.

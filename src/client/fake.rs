@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::backend::*;
 use crate::base::wait::Deadline;
 use crate::base::{
-    Clock, Error, ErrorKind, ManualClock, RawRecord, Result, TopicId, TopicPartition,
+    Clock, Error, ErrorKind, ManualClock, RawRecord, Result, TimestampType, TopicId, TopicPartition,
 };
 use crate::batch::{Attributes, Batch, BatchHeader, encode_record, encoded_len};
 
@@ -251,7 +251,7 @@ impl PartitionBackend for FakePartition {
         if !lazy {
             self.publish();
         }
-        Ok(Appended { base_offset, timestamp_ms: now })
+        Ok(Appended { base_offset, timestamp_ms: now, timestamp_type: TimestampType::CreateTime })
     }
 
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::base::{Header, Result, TopicPartition};
+use crate::base::{Header, Result, TimestampType, TopicPartition};
 
 use super::consumer_record::ConsumerRecord;
 
@@ -15,6 +15,7 @@ struct Inner {
     partition: TopicPartition,
     offset: u64,
     timestamp_ms: Option<i64>,
+    timestamp_type: TimestampType,
     key: Option<Box<[u8]>>,
     value: Option<Box<[u8]>>,
     headers: Box<[OwnedHeader]>,
@@ -29,6 +30,7 @@ impl OwnedRecord {
             partition: record.topic_partition().clone(),
             offset: record.offset(),
             timestamp_ms: record.timestamp_ms(),
+            timestamp_type: record.timestamp_type(),
             key: record.key().map(Into::into),
             value: record.value().map(Into::into),
             headers: record.headers().map(header).collect(),
@@ -63,6 +65,12 @@ impl OwnedRecord {
     #[must_use]
     pub fn timestamp_ms(&self) -> Option<i64> {
         self.0.timestamp_ms
+    }
+
+    /// Whose time [`timestamp_ms`](Self::timestamp_ms) is.
+    #[must_use]
+    pub fn timestamp_type(&self) -> TimestampType {
+        self.0.timestamp_type
     }
 
     /// The key; `None` when it is null, which an empty one is not.

@@ -226,7 +226,7 @@ impl Shared {
         let placed = Placed {
             partition,
             offset: appended.base_offset,
-            timestamp_ms: record.raw.timestamp_ms.unwrap_or(appended.timestamp_ms),
+            timestamp_ms: appended.time_of(record.raw.timestamp_ms),
             key_size: record.raw.key.map(<[u8]>::len),
             value_size: record.raw.value.map(<[u8]>::len),
         };

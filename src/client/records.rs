@@ -6,7 +6,7 @@ use std::slice;
 
 use bytes::Bytes;
 
-use crate::base::TopicPartition;
+use crate::base::{TimestampType, TopicPartition};
 use crate::batch::{BatchHeader, RecordReader};
 
 use super::consumer_record::ConsumerRecord;
@@ -77,6 +77,7 @@ struct Span {
     count: usize,
     base_offset: u64,
     base_timestamp: i64,
+    timestamp_type: TimestampType,
 }
 
 impl Records {
@@ -164,6 +165,7 @@ impl Records {
             count: walked.count,
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
+            timestamp_type: header.attributes.timestamp_type(),
         });
     }
 
@@ -261,6 +263,7 @@ impl<'r> OpenSpan<'r> {
         let offset = self.span.base_offset.saturating_add(u64::from(view.offset_delta));
         let base = self.span.base_timestamp;
         let timestamp = view.ts_delta.map(|delta| base.saturating_add(i64::from(delta)));
+        let timestamp = (timestamp, self.span.timestamp_type);
         Some(ConsumerRecord::new(self.partition, offset, timestamp, view))
     }
 }

@@ -68,6 +68,19 @@ impl Catalogue {
         Ok((vec![entry], topic))
     }
 
+    /// Decides that a topic has these settings.
+    pub fn configure(
+        &self,
+        id: TopicId,
+        configs: BTreeMap<String, String>,
+    ) -> Result<(Vec<Entry>, ())> {
+        let known = self.topics.values().find(|topic| topic.id == id);
+        let gone = || Error::new(ErrorKind::UnknownTopicOrPartition, "the topic was deleted");
+        let topic = TopicEntry { configs, ..known.ok_or_else(gone)?.clone() };
+        let entry = (topic.id.to_bytes().to_vec(), Some(encode(&topic)));
+        Ok((vec![entry], ()))
+    }
+
     /// Decides to delete a topic.
     pub fn delete(&self, name: &str) -> Result<(Vec<Entry>, TopicEntry)> {
         let topic = self.topics.get(name).ok_or_else(|| Error::unknown_topic(name))?.clone();

@@ -40,7 +40,7 @@ impl SegmentLog {
         files: Arc<LogFiles>,
         key: PartitionKey,
         name: TopicPartition,
-        config: TopicConfig,
+        config: Arc<TopicConfig>,
         report: &mut OpenReport,
     ) -> Result<SegmentLog> {
         let known = files.boot_partition(&key).cloned().unwrap_or_default();
@@ -68,7 +68,7 @@ struct Opening<'a> {
     files: &'a Arc<LogFiles>,
     key: PartitionKey,
     name: &'a TopicPartition,
-    config: &'a TopicConfig,
+    config: &'a Arc<TopicConfig>,
     gaps: Gaps,
     layers: Vec<Layer>,
     active: Option<Active>,
@@ -85,7 +85,7 @@ impl<'a> Opening<'a> {
         files: &'a Arc<LogFiles>,
         key: PartitionKey,
         name: &'a TopicPartition,
-        config: &'a TopicConfig,
+        config: &'a Arc<TopicConfig>,
         gaps: Gaps,
     ) -> Self {
         let (layers, dead, tail) = (Vec::new(), Vec::new(), Tail::default());
@@ -335,7 +335,7 @@ impl<'a> Opening<'a> {
             files: Arc::clone(files),
             key,
             name: name.clone(),
-            config: config.clone(),
+            config: Arc::clone(config),
             start,
             end,
             synced,

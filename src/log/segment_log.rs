@@ -34,7 +34,7 @@ pub struct SegmentLog {
     pub(super) files: Arc<LogFiles>,
     pub(super) key: PartitionKey,
     pub(super) name: TopicPartition,
-    pub(super) config: TopicConfig,
+    pub(super) config: Arc<TopicConfig>,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) synced: u64,
@@ -56,6 +56,11 @@ pub struct SegmentLog {
 }
 
 impl SegmentLog {
+    /// Goes by other settings from now on; what is written stays as it is.
+    pub fn set_config(&mut self, config: Arc<TopicConfig>) {
+        self.config = config;
+    }
+
     /// The offset behind the last record in the segments (or behind the gap that follows it).
     #[must_use]
     pub fn end_offset(&self) -> u64 {

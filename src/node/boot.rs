@@ -243,7 +243,7 @@ fn open_catalogue(
     let spec = PartitionSpec {
         key: CATALOGUE_KEY,
         tp: TopicPartition::new(CATALOGUE, 0),
-        config: internal_config(config.durability),
+        config: Arc::new(internal_config(config.durability)),
         internal: true,
     };
     let found = chunks.remove(&CATALOGUE_KEY).unwrap_or_default();

@@ -182,6 +182,7 @@ pub(super) fn open_topic(
         Some(open) => Arc::clone(&open.route.name),
         None => entry.name.as_str().into(),
     };
+    let config = Arc::new(config);
     if entry.configs.contains_key("flush.ms") {
         shared.limit_flush_ms(config.flush_ms);
     }
@@ -190,7 +191,7 @@ pub(super) fn open_topic(
     for partition in first..entry.partitions {
         let key = PartitionKey { topic_id: entry.id, partition };
         let tp = TopicPartition::new(Arc::clone(&name), partition);
-        let spec = PartitionSpec { key, tp, config: config.clone(), internal: false };
+        let spec = PartitionSpec { key, tp, config: Arc::clone(&config), internal: false };
         fresh.push(Partition::open(shared, spec, found(key), opening)?);
     }
     let door = |p: &Arc<Partition>| Arc::clone(p) as Arc<dyn PartitionBackend>;

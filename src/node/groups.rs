@@ -228,7 +228,7 @@ pub(super) fn open_offsets(
     let mut topic: TopicConfig = internal_config(config.durability);
     topic_config(&mut topic);
     let tp = TopicPartition::new(OFFSETS, 0);
-    let spec = PartitionSpec { key: OFFSETS_KEY, tp, config: topic, internal: true };
+    let spec = PartitionSpec { key: OFFSETS_KEY, tp, config: Arc::new(topic), internal: true };
     Partition::open(shared, spec, found, opening)
 }
 

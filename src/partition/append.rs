@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use crate::backend::{Append, Appended};
 use crate::base::wait::Deadline;
-use crate::base::{Durability, Error, ErrorKind, RawRecord, Result};
+use crate::base::{Durability, Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::stage::{ChunkWish, MAX_CHUNK};
 
 use super::Partition;
@@ -17,7 +17,7 @@ const WRITE_THROUGH: usize = MAX_CHUNK / 2;
 
 /// What an attempt under the append lock came to.
 enum Attempt {
-    Done { base_offset: u64, news: Option<News> },
+    Done { base_offset: u64, timestamp_type: TimestampType, news: Option<News> },
     NeedChunk(usize),
     NeedCeiling,
     Busy,
@@ -57,7 +57,10 @@ impl Partition {
         if measure.len > self.most_at_once() {
             return None;
         }
-        let now = if record.timestamp_ms.is_none() { self.shared.clock.unix_ms() } else { 0 };
+        let now = self.shared.clock.unix_ms();
+        if !self.takes(record, now) {
+            return None;
+        }
         let mut appender = self.append.lock();
         let time = record.timestamp_ms.unwrap_or(now);
         let base_offset = appender.place_one(record, measure, time)?;
@@ -67,7 +70,8 @@ impl Partition {
             drop(appender);
             self.tell(news);
         }
-        Some(Appended { base_offset, timestamp_ms: now })
+        let timestamp_type = TimestampType::CreateTime;
+        Some(Appended { base_offset, timestamp_ms: now, timestamp_type })
     }
 
     /// Whether somebody is to be told of an append.
@@ -97,7 +101,8 @@ impl Partition {
     fn append_all(&self, request: Append<'_>) -> Result<Appended> {
         let call = Call::measure(request.records).map_err(|e| self.error(e))?;
         self.check_size(&call)?;
-        let now = if call.needs_now { self.shared.clock.unix_ms() } else { 0 };
+        let now = self.shared.clock.unix_ms();
+        self.check_records(&call, now)?;
         if call.bytes > WRITE_THROUGH {
             return self.append_through(&call, now, &request);
         }
@@ -109,11 +114,11 @@ impl Partition {
                 *deadline.get_or_insert_with(|| request.deadline(clock))
             };
             match attempt {
-                Attempt::Done { base_offset, news } => {
+                Attempt::Done { base_offset, timestamp_type, news } => {
                     if let Some(news) = news {
                         self.tell(news);
                     }
-                    return Ok(Appended { base_offset, timestamp_ms: now });
+                    return Ok(Appended { base_offset, timestamp_ms: now, timestamp_type });
                 }
                 Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
                     // A small stage, or a batch for nearly every record.
@@ -143,7 +148,8 @@ impl Partition {
         }
         self.marks.set_end(appender.next_offset);
         let news = self.has_news(&appender).then(|| self.news(&mut appender));
-        Ok(Attempt::Done { base_offset, news })
+        let timestamp_type = appender.timestamp_type;
+        Ok(Attempt::Done { base_offset, timestamp_type, news })
     }
 
     /// Enters the partition in the list of those with unsynced records, under the append lock:
@@ -169,7 +175,7 @@ impl Partition {
 
     /// Whether a round ever has work here.
     pub(super) fn wants_rounds(&self) -> bool {
-        self.config.durability != Durability::Memory
+        self.limits.level() != Durability::Memory
     }
 
     pub(super) fn check_takes(&self, appender: &Appender) -> Result<()> {
@@ -185,17 +191,63 @@ impl Partition {
     /// The most encoded bytes of one call that goes through the stage.
     #[inline]
     fn most_at_once(&self) -> usize {
-        let limit = self.config.max_message_bytes.min(self.config.segment_bytes);
-        WRITE_THROUGH.min(limit as usize)
+        WRITE_THROUGH.min(self.limits.max_message_bytes()).min(self.limits.segment_bytes())
+    }
+
+    /// Whether the topic's rules let a record in that came at `now`.
+    #[inline]
+    fn takes(&self, record: &RawRecord<'_>, now: i64) -> bool {
+        let in_time = record.timestamp_ms.is_none_or(|time| self.limits.allows_time(time, now));
+        in_time && (record.key.is_some() || !self.limits.needs_keys())
+    }
+
+    #[inline]
+    fn check_records(&self, call: &Call<'_>, now: i64) -> Result<()> {
+        if call.records().iter().all(|record| self.takes(record, now)) {
+            return Ok(());
+        }
+        Err(self.refuse_records(call.records(), now))
+    }
+
+    /// Names every record that the topic's rules keep out, and the rule of the first.
+    #[cold]
+    fn refuse_records(&self, records: &[RawRecord<'_>], now: i64) -> Error {
+        let refused = |(at, record)| (!self.takes(record, now)).then_some(at);
+        let refused: Vec<usize> = records.iter().enumerate().filter_map(refused).collect();
+        let first = refused.first().and_then(|at| records.get(*at));
+        let (before, after) = self.limits.time_bounds();
+        let late = |time: &i64| !self.limits.allows_time(*time, now);
+        let (kind, message) = match first.and_then(|record| record.timestamp_ms).filter(late) {
+            Some(time) if time > now => {
+                let key = "message.timestamp.after.max.ms";
+                let ahead = format!("{} ms ahead of the clock", time.saturating_sub(now));
+                (
+                    ErrorKind::InvalidTimestamp,
+                    format!("timestamp {time} is {ahead}: {key} is {after}"),
+                )
+            }
+            Some(time) => {
+                let key = "message.timestamp.before.max.ms";
+                let behind = format!("{} ms behind the clock", now.saturating_sub(time));
+                (
+                    ErrorKind::InvalidTimestamp,
+                    format!("timestamp {time} is {behind}: {key} is {before}"),
+                )
+            }
+            None => {
+                let message = "a record without a key: the topic is compacted";
+                (ErrorKind::InvalidRecord, message.to_owned())
+            }
+        };
+        Error::new(kind, message).with_partition(&self.tp).with_records(refused)
     }
 
     #[inline]
     fn check_size(&self, call: &Call<'_>) -> Result<()> {
-        let limit = self.config.max_message_bytes as usize;
-        if call.bytes > limit {
+        if call.bytes > self.limits.max_message_bytes() {
             return Err(self.too_large(ErrorKind::MessageTooLarge, call, "max.message.bytes"));
         }
-        if call.bytes > self.config.segment_bytes as usize {
+        if call.bytes > self.limits.segment_bytes() {
             return Err(self.too_large(ErrorKind::RecordListTooLarge, call, "segment.bytes"));
         }
         Ok(())
@@ -204,8 +256,8 @@ impl Partition {
     #[cold]
     fn too_large(&self, kind: ErrorKind, call: &Call<'_>, key: &str) -> Error {
         let limit = match kind {
-            ErrorKind::MessageTooLarge => self.config.max_message_bytes,
-            _ => self.config.segment_bytes,
+            ErrorKind::MessageTooLarge => self.limits.max_message_bytes(),
+            _ => self.limits.segment_bytes(),
         };
         let bytes = call.bytes;
         let message =

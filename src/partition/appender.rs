@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Error, RawRecord};
+use crate::base::{Error, RawRecord, TimestampType};
 use crate::batch::{BatchHeader, Measure};
 use crate::disk::BlockReader;
 use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK};
 
-use super::call::{Call, time_fits};
+use super::call::{Call, Stamp, time_fits};
 use super::staged::StagedBatch;
 use super::waiters::Waiters;
 
@@ -38,6 +38,8 @@ pub struct Appender {
     pub held: bool,
     /// Whether a settle has been asked for.
     pub asked: bool,
+    /// Whose time records carry. All batches that are open have this type.
+    pub timestamp_type: TimestampType,
     /// Payload bytes that no round has looked at.
     pub unsynced: usize,
     /// Payload bytes that no settle has looked at.
@@ -46,6 +48,8 @@ pub struct Appender {
     pub busy: bool,
     /// No offset at or above is given before the manifest allows it.
     pub ceiling: u64,
+    /// The highest ceiling that the manifest may know of: none goes back behind it.
+    pub known_ceiling: u64,
     /// Offsets given since the ceiling was last raised.
     pub ceiling_base: u64,
     /// Why nothing more is taken.
@@ -149,6 +153,16 @@ impl Appender {
         (std::mem::take(&mut self.unsynced), self.staged_from(self.next_offset))
     }
 
+    /// Goes by other settings from now on.
+    pub fn reconfigure(&mut self, batch_target: usize, timestamp_type: TimestampType) {
+        self.batch_target = batch_target;
+        if std::mem::replace(&mut self.timestamp_type, timestamp_type) != timestamp_type
+            && let Some(chunk) = self.current.as_mut()
+        {
+            chunk.close();
+        }
+    }
+
     fn retire_current(&mut self) {
         if let Some(mut old) = self.current.take() {
             old.close();
@@ -166,7 +180,8 @@ impl Appender {
         time: i64,
     ) -> Option<u64> {
         let offset = self.next_offset;
-        if self.busy || self.closed || self.refusing.is_some() || offset >= self.ceiling {
+        let plain = self.timestamp_type == TimestampType::CreateTime;
+        if !plain || self.busy || self.closed || self.refusing.is_some() || offset >= self.ceiling {
             return None;
         }
         let chunk = self.current.as_mut()?;
@@ -187,7 +202,8 @@ impl Appender {
         now: i64,
         opened: &mut impl FnMut(StagedBatch),
     ) -> Place {
-        let batches = call.batches(now);
+        let stamp = Stamp { now, timestamp_type: self.timestamp_type };
+        let batches = call.batches(stamp);
         let Some(chunk) = self.current.as_mut() else {
             return Place::NeedChunk(need(call, batches));
         };
@@ -197,19 +213,20 @@ impl Appender {
         let full = chunk.open_len() + call.bytes > self.batch_target;
         let joins = batches == 1
             && !full
-            && chunk.open_timestamp().is_some_and(|base| call.fits_times(base, now));
+            && chunk.open_timestamp().is_some_and(|base| call.fits_times(base, stamp));
         if !joins {
             chunk.close();
         }
         if batches == 1 {
             if !joins {
-                chunk.open(fresh_header(self.next_offset, call.first_time(now), self.epoch));
+                let header = fresh_header(self.next_offset, call.first_time(stamp), self.epoch);
+                chunk.open(BatchHeader { attributes: stamp.attributes(), ..header });
                 opened(staged(chunk));
             }
-            chunk.push_all(call.iter(), |record| record.timestamp_ms.unwrap_or(now));
+            chunk.push_all(call.iter(), |record| stamp.of(record));
             self.next_offset += call.count() as u64;
         } else {
-            self.place_apart(call, now, opened);
+            self.place_apart(call, stamp, opened);
         }
         if let Some(chunk) = self.current.as_mut() {
             chunk.commit();
@@ -221,10 +238,10 @@ impl Appender {
 
     /// A call whose timestamps are weeks apart: a batch for each run of them.
     #[cold]
-    fn place_apart(&mut self, call: &Call<'_>, now: i64, opened: &mut impl FnMut(StagedBatch)) {
+    fn place_apart(&mut self, call: &Call<'_>, stamp: Stamp, opened: &mut impl FnMut(StagedBatch)) {
         let Some(chunk) = self.current.as_mut() else { return };
         for (record, measure) in call.iter() {
-            let time = record.timestamp_ms.unwrap_or(now);
+            let time = stamp.of(record);
             let fits = chunk.open_timestamp().is_some_and(|base| time_fits(base, time));
             if !fits {
                 chunk.close();

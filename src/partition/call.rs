@@ -1,7 +1,7 @@
 //! One append call, checked and measured before any lock is taken.
 
-use crate::base::{Error, ErrorKind, RawRecord, Result};
-use crate::batch::{self, Measure};
+use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType};
+use crate::batch::{self, Attributes, Measure};
 
 /// A measured call. One record, the usual case, allocates nothing.
 #[derive(Debug)]
@@ -77,34 +77,73 @@ impl<'a> Call<'a> {
         self.records.iter().zip(std::iter::once(self.first).chain(self.rest.iter().copied()))
     }
 
-    /// The timestamp of the first record, `now` if it has none.
+    /// The timestamp that the first record gets.
     #[inline]
-    pub fn first_time(&self, now: i64) -> i64 {
-        self.records.first().and_then(|record| record.timestamp_ms).unwrap_or(now)
+    pub fn first_time(&self, stamp: Stamp) -> i64 {
+        self.records.first().map_or(stamp.now, |record| stamp.of(record))
     }
 
     /// Whether all timestamps can be told as differences to `base`.
     #[inline]
-    pub fn fits_times(&self, base: i64, now: i64) -> bool {
-        let now_fits = !self.needs_now || time_fits(base, now);
+    pub fn fits_times(&self, base: i64, stamp: Stamp) -> bool {
+        if stamp.is_append_time() {
+            return time_fits(base, stamp.now);
+        }
+        let now_fits = !self.needs_now || time_fits(base, stamp.now);
         let own_fit = self.times.is_none_or(|(a, b)| time_fits(base, a) && time_fits(base, b));
         now_fits && own_fit
     }
 
     /// How many batches the call needs: one, unless its timestamps are weeks apart.
-    pub fn batches(&self, now: i64) -> usize {
-        if self.fits_times(self.first_time(now), now) {
+    pub fn batches(&self, stamp: Stamp) -> usize {
+        if self.fits_times(self.first_time(stamp), stamp) {
             return 1;
         }
-        let (mut batches, mut base) = (1, self.first_time(now));
+        let (mut batches, mut base) = (1, self.first_time(stamp));
         for record in self.records {
-            let time = record.timestamp_ms.unwrap_or(now);
+            let time = stamp.of(record);
             if !time_fits(base, time) {
                 batches += 1;
                 base = time;
             }
         }
         batches
+    }
+}
+
+/// The clock's time at an append, and which records get it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// The clock's time.
+    pub now: i64,
+    /// Whether all records get it, or those without a time of their own.
+    pub timestamp_type: TimestampType,
+}
+
+impl Stamp {
+    /// Whether all records get the clock's time.
+    #[inline]
+    pub fn is_append_time(self) -> bool {
+        self.timestamp_type == TimestampType::LogAppendTime
+    }
+
+    /// The timestamp that a record gets.
+    #[inline]
+    pub fn of(self, record: &RawRecord<'_>) -> i64 {
+        match self.timestamp_type {
+            TimestampType::CreateTime => record.timestamp_ms.unwrap_or(self.now),
+            TimestampType::LogAppendTime => self.now,
+        }
+    }
+
+    /// The record with the timestamp that it gets.
+    pub fn on<'r>(self, record: &RawRecord<'r>) -> RawRecord<'r> {
+        RawRecord { timestamp_ms: Some(self.of(record)), ..*record }
+    }
+
+    /// The attributes of a batch with such timestamps.
+    pub fn attributes(self) -> Attributes {
+        if self.is_append_time() { Attributes::LOG_APPEND_TIME } else { Attributes::NONE }
     }
 }
 
@@ -141,6 +180,8 @@ fn refuse(records: &[RawRecord<'_>], error: Error) -> Error {
 mod tests {
     use super::*;
 
+    const NOW: Stamp = Stamp { now: 5, timestamp_type: TimestampType::CreateTime };
+
     fn at(timestamp_ms: Option<i64>) -> RawRecord<'static> {
         RawRecord { value: Some(b"v"), timestamp_ms, ..RawRecord::default() }
     }
@@ -150,9 +191,11 @@ mod tests {
         let years = 60 * 365 * 86_400_000;
         let records = [at(Some(0)), at(Some(years)), at(Some(years + 1)), at(Some(0))];
         let call = Call::measure(&records).unwrap();
-        assert_eq!(call.batches(5), 3);
-        assert!(!call.fits_times(0, 5));
-        assert_eq!(Call::measure(&records[1..3]).unwrap().batches(5), 1);
+        assert_eq!(call.batches(NOW), 3);
+        assert!(!call.fits_times(0, NOW));
+        let all = Stamp { timestamp_type: TimestampType::LogAppendTime, ..NOW };
+        assert_eq!((call.batches(all), call.first_time(all)), (1, 5));
+        assert_eq!(Call::measure(&records[1..3]).unwrap().batches(NOW), 1);
     }
 
     #[test]

@@ -64,6 +64,24 @@ impl Shared {
         if raises.is_empty() { Ok(()) } else { self.write_ceilings(&raises) }
     }
 
+    /// Writes a ceiling for partitions that have none, durably and with one sync. Appends keep
+    /// below it as soon as it is chosen: the one that meets it waits here for its turn to raise it.
+    pub fn set_ceilings(&self, partitions: &[Arc<Partition>]) -> Result<()> {
+        let _one_at_a_time = self.ceilings.lock();
+        let begin = |partition: &Arc<Partition>| {
+            let mut appender = partition.append.lock();
+            let base = appender.next_offset;
+            appender.ceiling = base.saturating_add(STEP).max(appender.known_ceiling);
+            appender.ceiling_base = base;
+            appender.known_ceiling = appender.ceiling;
+            Record::Ceiling { key: partition.key, offset: appender.ceiling }
+        };
+        let records: Vec<_> = partitions.iter().map(begin).collect();
+        let manifest = self.files.manifest();
+        let position = manifest.append(&records)?;
+        manifest.sync_to(position)
+    }
+
     fn write_ceilings(&self, raises: &[(&Partition, Raise)]) -> Result<()> {
         let _one_at_a_time = self.ceilings.lock();
         // The manifest refuses a ceiling that goes back: another thread may have been faster.
@@ -81,6 +99,7 @@ impl Shared {
             let mut appender = partition.append.lock();
             if raise.ceiling > appender.ceiling {
                 appender.ceiling = raise.ceiling;
+                appender.known_ceiling = raise.ceiling;
                 appender.ceiling_base = raise.base;
             }
         }

@@ -15,6 +15,8 @@ pub struct Marks {
     settled: CachePadded<AtomicU64>,
     synced: CachePadded<AtomicU64>,
     durable: CachePadded<AtomicU64>,
+    /// Everything below was visible when the level was raised.
+    shown: AtomicU64,
 }
 
 impl Marks {
@@ -55,6 +57,17 @@ impl Marks {
     /// Everything below survives a power cut, in segments or in the stage.
     pub fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Everything below was visible when the level was raised, and stays so.
+    pub fn shown(&self) -> u64 {
+        self.shown.load(Ordering::Acquire)
+    }
+
+    /// Notes that everything below `offset` is visible.
+    pub fn show(&self, offset: u64) {
+        debug_assert!(offset <= self.end());
+        self.shown.fetch_max(offset, Ordering::AcqRel);
     }
 
     /// Only the appender moves the end, under its lock.

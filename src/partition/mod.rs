@@ -11,10 +11,12 @@ mod appender;
 mod call;
 mod ceiling;
 mod housekeep;
+mod limits;
 mod losses;
 mod marks;
 mod open;
 mod read;
+mod reconfigure;
 mod room;
 mod round;
 mod serve;
@@ -31,12 +33,13 @@ use std::sync::{Arc, Weak};
 use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
-use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
+use crate::base::{Durability, Error, ErrorKind, TopicPartition};
 use crate::log::{PartitionKey, SegmentLog, View};
 
 use crate::stage::Chunk;
 
 use appender::Appender;
+use limits::Limits;
 use marks::Marks;
 use staged::Staged;
 use waiters::Waiters;
@@ -48,7 +51,7 @@ pub use shared::Shared;
 pub struct Partition {
     tp: TopicPartition,
     key: PartitionKey,
-    config: TopicConfig,
+    limits: Limits,
     internal: bool,
     this: Weak<Partition>,
     shared: Arc<Shared>,
@@ -87,7 +90,7 @@ impl Partition {
     /// What an acknowledged record survives. Without memory that outlives the process, a disk
     /// log keeps `ProcessCrash` by what it does for `PowerLoss`.
     pub fn level(&self) -> Durability {
-        match self.config.durability {
+        match self.limits.level() {
             Durability::ProcessCrash if !self.shared.stage.is_shared() => Durability::PowerLoss,
             level => level,
         }
@@ -95,9 +98,16 @@ impl Partition {
 
     /// The first offset that consumers do not see yet.
     fn visible(&self) -> u64 {
-        match self.level() {
-            Durability::PowerLoss => self.marks.durable(),
-            Durability::Memory | Durability::ProcessCrash => self.marks.end(),
+        loop {
+            let level = self.level();
+            let visible = match level {
+                Durability::PowerLoss => self.marks.durable().max(self.marks.shown()),
+                Durability::Memory | Durability::ProcessCrash => self.marks.end(),
+            };
+            // A level that was raised in between must not show what came after.
+            if self.level() == level {
+                return visible;
+            }
         }
     }
 

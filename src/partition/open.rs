@@ -7,13 +7,14 @@ use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
 use crate::base::{Durability, Error, ErrorKind, Result, TopicConfig, TopicPartition};
-use crate::batch::HEADER_BYTES;
 use crate::log::{GapEvent, OpenReport, PartitionKey, Record, SegmentLog};
 use crate::stage::{Chunk, FoundChunk};
 
-use super::appender::{Appender, BATCH_TARGET, generation};
+use super::appender::{Appender, generation};
 use super::ceiling::FIRST_CEILING;
+use super::limits::Limits;
 use super::marks::Marks;
+use super::reconfigure::batch_target;
 use super::staged::{Staged, StagedBatch};
 use super::waiters::Waiters;
 use super::{Partition, Shared};
@@ -26,7 +27,7 @@ pub struct PartitionSpec {
     /// Topic name and number.
     pub tp: TopicPartition,
     /// The topic's settings.
-    pub config: TopicConfig,
+    pub config: Arc<TopicConfig>,
     /// Whether the log itself needs it.
     pub internal: bool,
 }
@@ -75,7 +76,7 @@ impl Partition {
         opening: &mut Opening<'_>,
     ) -> Result<Arc<Self>> {
         let files = Arc::clone(&shared.files);
-        let (key, tp, config) = (spec.key, spec.tp.clone(), spec.config.clone());
+        let (key, tp, config) = (spec.key, spec.tp.clone(), Arc::clone(&spec.config));
         let log = SegmentLog::open(files, key, tp, config, opening.report)?;
         let (end, chunks) = (log.end_offset(), VecDeque::new());
         let mut recovered = Recovered { log, chunks, end, floor: 0, ceiling: None };
@@ -113,9 +114,9 @@ impl Partition {
         }
         let mut appender = Appender::new(end, shared.stage.incarnation(), chunks);
         let config_level = spec.config.durability;
-        // Calls do not grow into a batch that alone is longer than a segment may be.
-        let segment = spec.config.segment_bytes as usize;
-        appender.batch_target = BATCH_TARGET.min(segment.saturating_sub(HEADER_BYTES));
+        let timestamp_type = spec.config.message_timestamp_type;
+        appender.reconfigure(batch_target(&spec.config), timestamp_type);
+        appender.known_ceiling = ceiling.unwrap_or_else(|| known_ceiling(shared, &spec.key));
         appender.ceiling = ceiling.unwrap_or_else(|| ceiling_of(shared, &spec, end));
         appender.ceiling_base = end;
         let list = unsynced && config_level != Durability::Memory;
@@ -126,7 +127,7 @@ impl Partition {
         let partition = Arc::new_cyclic(|this: &Weak<Partition>| Partition {
             tp: spec.tp,
             key: spec.key,
-            config: spec.config,
+            limits: Limits::new(&spec.config),
             internal: spec.internal,
             this: Weak::clone(this),
             shared: Arc::clone(shared),
@@ -230,9 +231,12 @@ fn ceiling_of(shared: &Shared, spec: &PartitionSpec, end: u64) -> u64 {
     if spec.config.durability != Durability::ProcessCrash {
         return u64::MAX;
     }
-    let known = shared.files.boot_state().partition(&spec.key);
-    let written = known.map_or(0, |known| known.ceiling());
-    written.max(FIRST_CEILING).max(end)
+    known_ceiling(shared, &spec.key).max(FIRST_CEILING).max(end)
+}
+
+/// The ceiling that the manifest has of a partition; 0 for none.
+fn known_ceiling(shared: &Shared, key: &PartitionKey) -> u64 {
+    shared.files.boot_state().partition(key).map_or(0, |known| known.ceiling())
 }
 
 fn staged_batches(chunks: &VecDeque<Chunk>, settled: u64) -> Staged {

@@ -362,11 +362,9 @@ impl Partition {
     /// Returns when everything below `offset` has reached the partition's level, doing the work
     /// if nobody else does.
     pub fn wait_level(&self, offset: u64, deadline: Deadline) -> Result<()> {
-        if self.level() != Durability::PowerLoss {
-            return Ok(());
-        }
         let mut failure = None;
-        while self.marks.durable() < offset {
+        // The level may be lowered meanwhile, and then no round takes this partition any more.
+        while self.level() == Durability::PowerLoss && self.marks.durable() < offset {
             if self.append.lock().closed {
                 return Err(self.closed());
             }

@@ -51,6 +51,11 @@ impl Shared {
         self.flush_ms.fetch_min(u64::try_from(ms).unwrap_or(0), Ordering::AcqRel);
     }
 
+    /// Lets records stay unsynced for `ms`, whatever it was before.
+    pub fn set_flush_ms(&self, ms: i64) {
+        self.flush_ms.store(u64::try_from(ms).unwrap_or(1), Ordering::Release);
+    }
+
     /// The longest that a record stays unsynced without a waiter.
     pub(super) fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_ms.load(Ordering::Acquire))

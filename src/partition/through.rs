@@ -1,16 +1,17 @@
 //! Calls too large for the stage: written through to the segment.
 
+use std::borrow::Cow;
 use std::task::Waker;
 use std::time::Duration;
 
 use crate::backend::{Append, Appended};
 use crate::base::wait::{Deadline, Parker};
-use crate::base::{Error, ErrorKind, RawRecord, Result};
+use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::batch::Batch;
 use crate::log::{Placed, SegmentLog};
 
 use super::Partition;
-use super::call::{Call, time_fits};
+use super::call::{Call, Stamp, time_fits};
 use super::waiters::Woken;
 
 impl Partition {
@@ -26,15 +27,16 @@ impl Partition {
         request: &Append<'_>,
     ) -> Result<Appended> {
         let deadline = request.deadline(&*self.shared.clock);
-        let base_offset = self.become_busy(call.count() as u64, deadline)?;
-        let (written, woken, sleeper) = self.write_through(call, now, base_offset);
+        let (base_offset, timestamp_type) = self.become_busy(call.count() as u64, deadline)?;
+        let stamp = Stamp { now, timestamp_type };
+        let (written, woken, sleeper) = self.write_through(call, stamp, base_offset);
         self.shared.room.wake_all();
         woken.wake();
         self.after_append(sleeper, false);
-        written.map(|()| Appended { base_offset, timestamp_ms: now })
+        written.map(|()| Appended { base_offset, timestamp_ms: now, timestamp_type })
     }
 
-    fn become_busy(&self, count: u64, deadline: Deadline<'_>) -> Result<u64> {
+    fn become_busy(&self, count: u64, deadline: Deadline<'_>) -> Result<(u64, TimestampType)> {
         loop {
             let ceiling = {
                 let mut appender = self.append.lock();
@@ -42,7 +44,7 @@ impl Partition {
                 let low = appender.next_offset + count > appender.ceiling;
                 if !appender.busy && !low {
                     appender.busy = true;
-                    return Ok(appender.next_offset);
+                    return Ok((appender.next_offset, appender.timestamp_type));
                 }
                 low
             };
@@ -77,14 +79,14 @@ impl Partition {
     fn write_through(
         &self,
         call: &Call<'_>,
-        now: i64,
+        stamp: Stamp,
         base: u64,
     ) -> (Result<()>, Woken, Option<Waker>) {
         let epoch = self.shared.stage.incarnation();
-        let encoded = encode(call, now, base, epoch);
+        let encoded = encode(call, stamp, base, epoch);
         let mut log = self.flush.lock();
         let settled = self.settle_locked(&mut log).and(encoded);
-        let written = settled.and_then(|batches| self.write_batches(&mut log, &batches, now));
+        let written = settled.and_then(|batches| self.write_batches(&mut log, &batches, stamp.now));
         let mut appender = self.append.lock();
         appender.busy = false;
         // Only a call that needs several batches can have been written in part.
@@ -113,16 +115,23 @@ impl Partition {
 }
 
 /// The call's records as batches: one, unless their timestamps are weeks apart.
-fn encode(call: &Call<'_>, now: i64, base_offset: u64, epoch: u32) -> Result<Vec<Batch>> {
+fn encode(call: &Call<'_>, stamp: Stamp, base_offset: u64, epoch: u32) -> Result<Vec<Batch>> {
+    let records: Cow<'_, [RawRecord<'_>]> = match stamp.timestamp_type {
+        TimestampType::CreateTime => call.records().into(),
+        TimestampType::LogAppendTime => {
+            call.records().iter().map(|record| stamp.on(record)).collect()
+        }
+    };
     let mut batches: Vec<Batch> = Vec::new();
-    let mut rest = call.records();
+    let mut rest = &*records;
     let mut offset = base_offset;
     while let Some(first) = rest.first() {
-        let base = first.timestamp_ms.unwrap_or(now);
-        let fits = |r: &&RawRecord<'_>| time_fits(base, r.timestamp_ms.unwrap_or(now));
+        let base = stamp.of(first);
+        let fits = |record: &&RawRecord<'_>| time_fits(base, stamp.of(record));
         let (run, after) = rest.split_at(rest.iter().take_while(fits).count());
-        let mut batch = Batch::encode(offset, run, Some(now))?;
+        let mut batch = Batch::encode(offset, run, Some(stamp.now))?;
         batch.header.leader_epoch = epoch;
+        batch.header.attributes = stamp.attributes();
         offset = batch.header.next_offset();
         batches.push(batch);
         rest = after;

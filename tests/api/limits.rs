@@ -90,7 +90,7 @@ fn oversized_headers_are_refused_naming_size_and_limit() {
 /// Sends in one call records whose times are far apart; checks order, times and searches.
 fn far_apart(bed: &Bed, times: &[i64], size: usize) {
     let log = bed.open();
-    let topic = topic(&log, "t");
+    let topic = topic_of_any_time(&log, "t");
     let producer = producer(&log);
     let texts: Vec<_> = (0..times.len()).map(|n| format!("{n:0size$}")).collect();
     put(&producer, topic.record("before").timestamp_ms(7));
@@ -137,7 +137,7 @@ fn a_call_that_needs_a_batch_for_every_record_gets_through() {
     // 60 KiB of records: less than is written through, but their batch headers need far more.
     on_each_kind(|bed| {
         let log = bed.open();
-        let topic = topic(&log, "t");
+        let topic = topic_of_any_time(&log, "t");
         let producer = log.producer().set("max.block.ms", "5000").build().unwrap();
         let time = |n: i64| if n % 2 == 0 { 0 } else { YEARS_60 };
         let batch = producer.send_batch((0..3_800).map(|n| topic.record("").timestamp_ms(time(n))));

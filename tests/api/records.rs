@@ -113,7 +113,7 @@ fn a01_the_last_header_of_a_name_is_found() {
 fn a01_a_timestamp_is_kept_to_the_millisecond() {
     on_each_kind(|bed| {
         let log = bed.open();
-        let topic = topic(&log, "t");
+        let topic = topic_of_any_time(&log, "t");
         let producer = producer(&log);
         let times = [0, 1, 1_700_000_000_123, 1_700_000_000_122, 253_402_300_799_999, 5];
         for time in times {
@@ -134,7 +134,7 @@ fn a01_a_timestamp_is_kept_to_the_millisecond() {
 fn a01_the_greatest_timestamp_is_kept() {
     on_each_kind(|bed| {
         let log = bed.open();
-        let topic = topic(&log, "t");
+        let topic = topic_of_any_time(&log, "t");
         let producer = producer(&log);
         for time in [i64::MAX, 0, i64::MAX - 1] {
             put(&producer, topic.record("v").timestamp_ms(time));

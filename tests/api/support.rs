@@ -120,6 +120,12 @@ pub fn topic_of(log: &EventLog, name: &str, partitions: u32) -> Topic {
     log.create_topic(NewTopic::new(name).partitions(partitions)).unwrap()
 }
 
+/// A topic whose records may come from the far future.
+pub fn topic_of_any_time(log: &EventLog, name: &str) -> Topic {
+    let most = i64::MAX.to_string();
+    log.create_topic(NewTopic::new(name).config("message.timestamp.after.max.ms", &most)).unwrap()
+}
+
 pub fn producer(log: &EventLog) -> Producer {
     log.producer().build().unwrap()
 }

@@ -30,7 +30,7 @@ fn with_times(times: &[i64], check: impl Fn(&Consumer)) {
     for one_by_one in [true, false] {
         on_each_kind(|bed| {
             let log = bed.open();
-            let topic = topic(&log, "t");
+            let topic = topic_of_any_time(&log, "t");
             put_times(&log, &topic, times, one_by_one);
             check(&reader(&log, [tp("t", 0)]));
             let log = bed.reopen(log);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alluvium::{Error, ErrorKind, NewTopic, Record};
+use alluvium::{AlterConfigOp, ConfigResource, Durability, Error, ErrorKind, NewTopic, Record};
 
 use super::bed::{Bed, Known, Part, Sent, Shape, There};
 
@@ -11,6 +11,8 @@ use super::bed::{Bed, Known, Part, Sent, Shape, There};
 pub enum Step {
     Create(&'static str, Shape),
     Delete(&'static str),
+    /// Alters the level of a topic whose records are all durable.
+    Level(&'static str, Durability),
     /// Topic, partition, records, bytes each: one call for each record.
     Send(&'static str, u32, usize, usize),
     /// The same in one call.
@@ -35,6 +37,7 @@ impl Bed {
         match step {
             Step::Create(name, shape) => self.create(name, shape),
             Step::Delete(name) => self.delete(name),
+            Step::Level(name, level) => self.alter_level(name, level),
             Step::Send(topic, partition, count, size) => {
                 (0..count).try_for_each(|_| self.send(topic, partition, 1, size))
             }
@@ -78,6 +81,26 @@ impl Bed {
         self.account.topics.get_mut(name).unwrap().there = There::Perhaps;
         let deleted = self.log().admin().delete_topic(name);
         self.conclude(name, There::No, deleted)
+    }
+
+    /// Until the change is acknowledged nothing is promised that only the higher level keeps; what
+    /// was acknowledged and what was seen stays so at both.
+    fn alter_level(&mut self, name: &'static str, level: Durability) -> Result<(), Error> {
+        let word = match level {
+            Durability::PowerLoss => "power-loss",
+            _ => "process-crash",
+        };
+        if level == Durability::ProcessCrash {
+            self.account.topics.get_mut(name).unwrap().level = level;
+        }
+        let ops = [AlterConfigOp::set("durability", word)];
+        self.log().admin().incremental_alter_configs(&ConfigResource::topic(name), &ops)?;
+        if level == Durability::PowerLoss && !self.disk.is_off() {
+            let known = self.account.topics.get_mut(name).unwrap();
+            known.level = level;
+            known.parts.iter_mut().for_each(|part| part.acked = part.end());
+        }
+        Ok(())
     }
 
     fn conclude(

@@ -99,6 +99,35 @@ const TOPICS: Workload = (
     ],
 );
 
+/// The level goes up and down while records come.
+const LEVELS: Workload = (
+    "levels",
+    &[
+        Step::Create("c", CRASH),
+        Step::Send("c", 0, 4, 60),
+        Step::Send("c", 1, 2, 300),
+        Step::Level("c", PowerLoss),
+        Step::Send("c", 0, 3, 200),
+        Step::Wait("c", 0),
+        Step::Send("c", 1, 8, 700),
+        Step::Flush,
+        Step::Level("c", ProcessCrash),
+        Step::Send("c", 0, 5, 100),
+        Step::Send("c", 1, 12, 740),
+        Step::Tick,
+        Step::Send("c", 0, 2, 100),
+        Step::Level("c", PowerLoss),
+        Step::Wait("c", 1),
+        Step::Reopen,
+        Step::Level("c", ProcessCrash),
+        Step::Send("c", 0, 3, 60),
+        Step::Level("c", PowerLoss),
+        Step::Send("c", 0, 3, 60),
+        Step::Flush,
+        Step::Close,
+    ],
+);
+
 /// What is left when the machine stops at operation `at` of a workload.
 fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
     let disk = SimDisk::new();
@@ -194,6 +223,11 @@ fn large_calls_survive_a_crash_at_every_operation() {
 #[test]
 fn topics_survive_a_crash_at_every_operation() {
     every_point(TOPICS, 6);
+}
+
+#[test]
+fn e09_levels_go_up_and_down_and_survive_a_crash_at_every_operation() {
+    every_point(LEVELS, 3);
 }
 
 #[test]

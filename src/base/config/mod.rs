@@ -3,6 +3,7 @@
 //! The tables ([`topic_keys`], [`log_keys`]) are the only place that knows bounds, defaults and
 //! documentation. [`Settings`] says which of several values holds.
 
+mod alter;
 mod describe;
 mod durability;
 mod key;
@@ -18,6 +19,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use alter::{AlterConfigOp, alter};
 pub use describe::{ConfigEntry, describe_log, describe_topic};
 pub use durability::Durability;
 pub use log_config::LogConfig;

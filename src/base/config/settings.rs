@@ -89,7 +89,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-fn known(name: &str, value: &str) -> Result<&'static Key> {
+/// The topic's key of this name; an error about `value` if there is none.
+pub fn known(name: &str, value: &str) -> Result<&'static Key> {
     topic_key(name).ok_or_else(|| {
         let gone = GONE_KEYS.contains(&name);
         let reason = if gone { "Kafka 4 has no such key any more" } else { "there is no such key" };

@@ -236,3 +236,42 @@ fn kafka_defaults_are_the_clusters_and_leave_the_level_alone() {
     let set = LogConfig::resolve(set, true, false).unwrap();
     assert_eq!((set.topics.retention_ms, set.auto_create_topics), (7, false));
 }
+
+/// A row of `docs/configuration.md`.
+fn row(key: &super::key::Key) -> String {
+    use super::value::Kind;
+    let most = |n: i64| if n == i64::MAX { "2^63 - 1".to_owned() } else { n.to_string() };
+    let least = |n: i64| if n == i64::MIN { "-2^63".to_owned() } else { n.to_string() };
+    let bounds = match key.kind {
+        Kind::Bool => "`true`, `false`".to_owned(),
+        Kind::Int(a, b) | Kind::Long(a, b) => format!("{} to {}", least(a), most(b)),
+        Kind::Double(a, b) => format!("{a} to {b}"),
+        Kind::Word([]) | Kind::List([]) => "any words".to_owned(),
+        Kind::Word(words) | Kind::List(words) => format!("`{}`", words.join("`, `")),
+    };
+    let told = |value: &str| match value {
+        "" => "empty".to_owned(),
+        "9223372036854775807" => "2^63 - 1".to_owned(),
+        value => format!("`{value}`"),
+    };
+    let mut default = key.default.map_or_else(|| "-".to_owned(), told);
+    if let Some(cluster) = key.cluster {
+        default += &format!("; {} with `kafka_defaults`", told(cluster));
+    }
+    let names: Vec<_> = key.log_names.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let names = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
+    let doc = key.documentation().replace("9223372036854775807", "2^63 - 1");
+    format!("| `{}` | {default} | {bounds} | {names} | {doc} |", key.name)
+}
+
+#[test]
+fn e08_the_documentation_says_exactly_what_the_tables_say() {
+    let text = include_str!("../../../docs/configuration.md");
+    for (title, keys) in [("## Topics", TOPIC_KEYS), ("## The log", LOG_KEYS)] {
+        let (_, section) = text.split_once(&format!("{title}\n")).unwrap_or(("", ""));
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        let wanted: Vec<_> = keys.iter().map(row).collect();
+        assert!(rows == wanted, "{title} should be\n{}", wanted.join("\n"));
+    }
+}

@@ -153,7 +153,7 @@ impl batch_delivery::BatchPart<'_> {
         let placed = Placed {
             partition,
             offset,
-            timestamp_ms: record.timestamp_ms().unwrap_or(self.appended_ms()),
+            timestamp_ms: self.time_of(record.timestamp_ms()),
             key_size: record.key().map(<[u8]>::len),
             value_size: record.value().map(<[u8]>::len),
         };

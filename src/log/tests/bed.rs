@@ -48,7 +48,13 @@ impl Bed {
         let mut options = FilesOptions::new(42);
         (options.max_open_files, options.max_loaded) = (3, 2);
         let files = LogFiles::open(Arc::clone(&disk), dir, lock, options, &mut report)?;
-        let log = SegmentLog::open(Arc::clone(&files), KEY, name(), config.clone(), &mut report)?;
+        let log = SegmentLog::open(
+            Arc::clone(&files),
+            KEY,
+            name(),
+            Arc::new(config.clone()),
+            &mut report,
+        )?;
         log.tail().judge(&name(), log.end_offset())?;
         Ok(Bed { disk, files, log, report, config })
     }
