@@ -51,7 +51,8 @@ pub struct Node {
     topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
     /// Where changes of topics are announced, once they can be seen.
     changes: TopicChanges,
-    /// Shared by those who create topics or partitions; whoever deletes or closes is alone.
+    /// Shared by those who create topics or partitions; whoever deletes, alters settings or closes
+    /// is alone.
     topics_change: RwLock<()>,
     /// Held while partitions are opened; never over a sync.
     opening: Mutex<()>,

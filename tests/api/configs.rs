@@ -161,12 +161,12 @@ fn e09_a_smaller_segment_size_is_in_force_for_the_next_batch() {
         let log = bed.open();
         let topic = topic(&log, "t");
         let producer = producer(&log);
-        let value = vec![1; 70_000]; // Written through, one batch each.
+        let value = vec![1; 140_000]; // Written through, one batch each.
         for _ in 0..3 {
             put(&producer, topic.record(&value));
         }
         assert_eq!(bed.segment_files(&topic).len(), 1);
-        alter(&log, &[AlterConfigOp::set("internal.segment.bytes", "80000")]).unwrap();
+        alter(&log, &[AlterConfigOp::set("internal.segment.bytes", "160000")]).unwrap();
         for _ in 0..3 {
             put(&producer, topic.record(&value));
         }

@@ -30,7 +30,7 @@ fn a08_log_append_time_is_the_clocks_for_every_record_and_is_returned() {
         let delivery = producer.send(topic.record("one").timestamp_ms(i64::MAX)).unwrap();
         assert_eq!(delivery.wait().unwrap().timestamp_ms, NOW);
         clock.advance(Duration::from_millis(5));
-        let large = vec![1; 70_000];
+        let large = vec![1; 140_000];
         let records = [topic.record("two").timestamp_ms(3), topic.record("three")];
         let batch = producer.send_batch(records);
         assert_eq!(batch.parts()[0].append_time_ms(), Some(NOW + 5));
