@@ -18,4 +18,6 @@
 //! ```
 
 pub use crate::disk::sim::{Fault, Operation, PowerCut, SimDisk, Traced};
-pub use crate::disk::{BlockPin, BlockReader, BlockWriter, Disk, DiskFile, Entry, SharedMap, Span};
+pub use crate::disk::{
+    BlockPin, BlockReader, BlockWriter, Disk, DiskFile, Entry, FileSystem, OsDisk, SharedMap, Span,
+};

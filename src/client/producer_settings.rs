@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Result;
-use crate::base::config::{boolean, invalid, number, only};
+use crate::base::config::{boolean, invalid, number};
 use crate::base::record::MAX_RECORD_BYTES;
 
 use super::partitioner::Strategy;
@@ -132,7 +132,10 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
         "interceptor.classes" => (&[""], "give interceptors to ProducerBuilder::interceptor"),
         _ => return Err(invalid(key, value, KEYS)),
     };
-    only(key, value, values, reason)
+    if values.contains(&value.trim()) {
+        return Ok(());
+    }
+    Err(invalid(key, value, &format!("it can only be {}: {reason}", values.join(" or "))))
 }
 
 const KEYS: &str = "there is no such key; a producer has max.block.ms, delivery.timeout.ms, \

@@ -77,6 +77,18 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// `Unsupported` where such maps do not work.
     fn map_shared(&self, path: &Path, len: usize) -> io::Result<SharedMap>;
 
+    /// The file system of the directory `dir`, to sync it as a whole. `Unsupported` where that is
+    /// not certain to reach the device, or to tell of a failure.
+    fn file_system(&self, dir: &Path) -> io::Result<Box<dyn FileSystem>> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How many files the process may have open; `None` when that is not known, or not bounded.
+    fn open_files_limit(&self) -> Option<usize> {
+        None
+    }
+
     /// Identity of the running operating system since its last boot, if it is known.
     fn boot_id(&self) -> Option<u128>;
 }
@@ -112,6 +124,19 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// The first `len` bytes as shared read-only memory, for a file that nobody will change
     /// again. `Unsupported` where maps are off; the caller reads instead.
     fn map(&self, len: usize) -> io::Result<Bytes>;
+}
+
+/// A whole file system, for whoever has very many files to make durable.
+///
+/// # Errors
+///
+/// As for [`Disk`].
+#[allow(clippy::missing_errors_doc)]
+pub trait FileSystem: Send + Sync + fmt::Debug {
+    /// Makes every file and every name durable, as they were before the call. Fails when any
+    /// write since the last call of this handle did not reach the device, whosever it was; what
+    /// [`DiskFile::sync`] says of a failure holds for every file then.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// A mapped file: its memory, and the file to make it durable with.

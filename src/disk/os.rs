@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile, Entry, SharedMap, map};
+use super::{Disk, DiskFile, Entry, FileSystem, SharedMap, map};
+
+mod file_system;
 
 /// The files of the operating system.
 #[derive(Clone, Debug)]
@@ -114,6 +116,14 @@ impl Disk for OsDisk {
         }
         let (memory, file) = map::shared(path, len)?;
         Ok(SharedMap { memory, file: Arc::new(OsFile { file, maps: self.maps }) })
+    }
+
+    fn file_system(&self, dir: &Path) -> io::Result<Box<dyn FileSystem>> {
+        file_system::of(dir)
+    }
+
+    fn open_files_limit(&self) -> Option<usize> {
+        file_system::open_files_limit()
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -26,11 +27,27 @@ pub(super) struct Loaded {
 pub(super) struct FileCache {
     files: Mutex<Lru<Arc<dyn DiskFile>>>,
     loaded: Mutex<Lru<Loaded>>,
+    /// How many files syncs hold open, whether they are in `files` or not, and how many may be.
+    held: AtomicUsize,
+    max_held: usize,
 }
 
 impl FileCache {
     pub(super) fn new(max_files: usize, max_loaded: usize) -> Self {
-        Self { files: Mutex::new(Lru::new(max_files)), loaded: Mutex::new(Lru::new(max_loaded)) }
+        let (files, loaded) = (Lru::new(max_files), Lru::new(max_loaded));
+        let (files, loaded) = (Mutex::new(files), Mutex::new(loaded));
+        Self { files, loaded, held: AtomicUsize::new(0), max_held: max_files / 2 }
+    }
+
+    /// Asks to hold one more file open, however many are in the cache.
+    pub(super) fn hold(&self) -> bool {
+        let more = |held| (held < self.max_held).then_some(held + 1);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Ends what `hold` allowed.
+    pub(super) fn let_go(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn file(&self, number: u64) -> Option<Arc<dyn DiskFile>> {

@@ -1,5 +1,6 @@
 //! Durable names: one directory sync covers all files that were created before it.
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::base::{Error, ErrorKind, Result};
-use crate::disk::Disk;
+use crate::disk::{Disk, FileSystem};
 
 /// The mark of names that were there at open: whoever made them may have died too early.
 pub(super) const FOUND_MARK: u64 = 1;
@@ -20,6 +21,8 @@ pub(super) struct SegmentDir {
     path: PathBuf,
     created: AtomicU64,
     synced: Mutex<Names>,
+    /// Where one call syncs everything.
+    file_system: Option<Box<dyn FileSystem>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +41,10 @@ impl Names {
 
 impl SegmentDir {
     pub(super) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        Self { disk, path, created: AtomicU64::new(FOUND_MARK), synced: Mutex::default() }
+        // From now on: a later handle may not hear of an earlier failure.
+        let file_system = disk.file_system(&path).ok();
+        let created = AtomicU64::new(FOUND_MARK);
+        Self { disk, path, created, synced: Mutex::default(), file_system }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -61,8 +67,20 @@ impl SegmentDir {
         if mark <= names.durable {
             return Ok(());
         }
+        self.sync_names(&mut names, || self.disk.sync_dir(&self.path))
+    }
+
+    /// Makes all files of the log durable with one call, names included; `None` where that does
+    /// not work.
+    pub(super) fn sync_everything(&self) -> Option<Result<()>> {
+        let file_system = self.file_system.as_ref()?;
+        let mut names = self.synced.lock();
+        Some(self.sync_names(&mut names, || file_system.sync()))
+    }
+
+    fn sync_names(&self, names: &mut Names, sync: impl FnOnce() -> io::Result<()>) -> Result<()> {
         let upto = self.created.load(Ordering::Acquire);
-        let result = self.disk.sync_dir(&self.path);
+        let result = sync();
         if result.is_err() {
             let first = names.durable + 1;
             names.lost.push(first..=upto);

@@ -23,6 +23,10 @@ const SEGMENTS: &str = "segments";
 /// No more warnings than this are kept for whoever asks.
 const MAX_WARNINGS: usize = 64;
 
+/// Bounds of how many files are kept open, whatever the process may have.
+const LEAST_FILES: usize = 16;
+const MOST_FILES: usize = 1_024;
+
 /// How the files of a log are opened.
 #[derive(Clone, Copy, Debug)]
 pub struct FilesOptions {
@@ -43,7 +47,18 @@ impl FilesOptions {
     #[must_use]
     pub fn new(new_log_id: u128) -> Self {
         let witness = Witness::NONE;
-        Self { witness, new_log_id, maps: true, max_open_files: 256, max_loaded: 256 }
+        let (max_open_files, max_loaded) = (MOST_FILES, MOST_FILES);
+        Self { witness, new_log_id, maps: true, max_open_files, max_loaded }
+    }
+
+    /// Leaves most of the files that the process may have open to others: the log keeps a
+    /// quarter open to write, and as many at most to read.
+    #[must_use]
+    pub fn within(mut self, open_files_limit: Option<usize>) -> Self {
+        let share = open_files_limit.map_or(MOST_FILES, |limit| limit / 4);
+        self.max_open_files = share.clamp(LEAST_FILES, MOST_FILES);
+        self.max_loaded = self.max_open_files;
+        self
     }
 }
 

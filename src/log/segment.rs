@@ -128,7 +128,7 @@ impl Segment {
         self.failed.load(Ordering::Acquire)
     }
 
-    fn set_failed(&self) {
+    pub(super) fn set_failed(&self) {
         self.failed.store(true, Ordering::Release);
     }
 

@@ -22,7 +22,36 @@ struct Piece {
     segment: Arc<Segment>,
     len: u64,
     /// Held, so that the file stays open: a new handle may not hear of a failed write-back.
-    file: Option<Arc<dyn DiskFile>>,
+    file: Option<HeldFile>,
+}
+
+/// An open file that counts among those that are held.
+#[derive(Debug)]
+struct HeldFile {
+    file: Arc<dyn DiskFile>,
+    files: Arc<LogFiles>,
+}
+
+impl HeldFile {
+    /// `None` where too many are held already: such a file is opened again to be synced.
+    fn of(segment: &Segment) -> Option<Self> {
+        if !segment.files.cache.hold() {
+            return None;
+        }
+        match segment.file() {
+            Ok(file) => Some(Self { file, files: Arc::clone(&segment.files) }),
+            Err(_) => {
+                segment.files.cache.let_go();
+                None
+            }
+        }
+    }
+}
+
+impl Drop for HeldFile {
+    fn drop(&mut self) {
+        self.files.cache.let_go();
+    }
 }
 
 impl SyncTicket {
@@ -45,10 +74,45 @@ impl SyncTicket {
     }
 }
 
+/// With more tickets than this one sync of the whole file system is cheaper than theirs.
+const MANY: usize = 32;
+
+impl SyncTicket {
+    /// Does the work of many tickets of one log; what became of each. Where there are very many
+    /// files one sync of their file system covers all of them.
+    pub fn run_all<'t>(tickets: impl Iterator<Item = &'t SyncTicket> + Clone) -> Vec<Result<()>> {
+        let together = tickets.clone().nth(MANY).and_then(|ticket| {
+            // What failed once is never synced again: whoever has such a file finds out alone.
+            let whole = tickets.clone().all(|ticket| !ticket.has_failed());
+            whole.then(|| ticket.files.dir.sync_everything())?
+        });
+        tickets
+            .map(|ticket| {
+                together.clone().map_or_else(|| ticket.run(), |result| ticket.end(result))
+            })
+            .collect()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.segment.has_failed())
+    }
+
+    /// What is left to do after a sync of everything.
+    fn end(&self, synced: Result<()>) -> Result<()> {
+        if let Err(error) = synced {
+            // Which file it was is not told: none of them counts any more.
+            self.pieces.iter().for_each(|piece| piece.segment.set_failed());
+            return Err(error);
+        }
+        self.pieces.iter().try_for_each(|piece| piece.segment.sync_name())?;
+        self.files.manifest().sync_to(self.manifest_position)
+    }
+}
+
 impl Piece {
     fn sync(&self) -> Result<()> {
         match &self.file {
-            Some(file) => self.segment.sync(&**file),
+            Some(held) => self.segment.sync(&*held.file),
             None => self.segment.sync(&*self.segment.file()?),
         }
     }
@@ -66,7 +130,7 @@ impl SegmentLog {
         let pieces = layers.filter(|layer| layer.is_unsynced()).map(|layer| Piece {
             segment: Arc::clone(&layer.segment),
             len: layer.data_len,
-            file: layer.segment.file().ok(),
+            file: HeldFile::of(&layer.segment),
         });
         Some(SyncTicket {
             files: Arc::clone(&self.files),

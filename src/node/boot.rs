@@ -43,7 +43,8 @@ impl Node {
         let disk = disk_of(&options);
         let lock = lock_dir(&*disk, &dir)?;
         let mut report = OpenReport::default();
-        let mut files_options = FilesOptions::new(random_u128());
+        let limit = disk.open_files_limit();
+        let mut files_options = FilesOptions::new(random_u128()).within(limit);
         files_options.maps = options.maps;
         files_options.witness = witness_of(&*disk, &dir)?;
         let files = LogFiles::open(disk, &dir, lock, files_options, &mut report)?;

@@ -281,7 +281,9 @@ impl Partition {
         if appender.has_room(payload) {
             return Ok(true);
         }
-        let want = ChunkWish { payload, len: appender.wish(), internal: self.internal };
+        let pool = &self.shared.stage.pool;
+        let roomy = pool.free_bytes() > pool.total_bytes() / 2;
+        let want = ChunkWish { payload, len: appender.wish(roomy), internal: self.internal };
         let (topic_id, partition) = (self.key.topic_id, self.key.partition);
         let base = appender.next_offset;
         let chunk = self.shared.stage.begin_chunk(want, topic_id, partition, base, Vec::new());

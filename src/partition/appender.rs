@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::base::{Error, RawRecord, TimestampType};
 use crate::batch::{BatchHeader, Measure};
 use crate::disk::BlockReader;
-use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK};
+use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK};
 
 use super::call::{Call, Stamp, time_fits};
 use super::staged::StagedBatch;
@@ -85,13 +85,14 @@ pub enum Place {
 impl Appender {
     /// An appender that goes on behind adopted chunks.
     pub fn new(next_offset: u64, epoch: u32, adopted: VecDeque<Chunk>) -> Self {
-        let (wish, batch_target) = (MIN_CHUNK, BATCH_TARGET);
+        let (wish, batch_target) = (SMALL_CHUNK, BATCH_TARGET);
         Self { next_offset, epoch, batch_target, full: adopted, wish, ..Self::default() }
     }
 
-    /// The length that a new chunk should have.
-    pub fn wish(&self) -> usize {
-        self.wish
+    /// The length that a new chunk should have. A partition begins with a small one; it goes on
+    /// with a page as long as the stage is `roomy`.
+    pub fn wish(&self, roomy: bool) -> usize {
+        if roomy && self.has_chunks() { self.wish.max(MIN_CHUNK) } else { self.wish }
     }
 
     /// Whether records of this partition stand in chunks.
@@ -139,8 +140,9 @@ impl Appender {
         // A sync writes whole pages: where head, records and table of a chunk stand in one page,
         // a record that is waited for costs one.
         self.wish = match std::mem::take(&mut self.rounds) {
-            0 => (self.wish * 2).min(MAX_CHUNK),
+            0 => (self.wish * 2).clamp(MIN_CHUNK, MAX_CHUNK),
             1..MANY_ROUNDS => self.wish,
+            _ if self.wish == SMALL_CHUNK => SMALL_CHUNK,
             _ => (self.wish / 2).max(MIN_CHUNK),
         };
     }
@@ -319,9 +321,12 @@ impl Appender {
         }
         let idle = |chunk: &Chunk| !chunk.is_open() && chunk.next_offset() <= offset;
         if self.full.is_empty() && self.current.as_ref().is_some_and(idle) {
-            taken.extend(self.current.take());
             // Its rate did not fill it before it had to go.
-            self.wish = (self.wish / 2).max(MIN_CHUNK);
+            self.wish = match self.current.as_ref().is_some_and(Chunk::is_nearly_empty) {
+                true => SMALL_CHUNK,
+                false => (self.wish / 2).max(MIN_CHUNK),
+            };
+            taken.extend(self.current.take());
         }
         taken
     }

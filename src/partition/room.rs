@@ -169,10 +169,19 @@ impl Shared {
 
 /// Runs and finishes every ticket; the first failure is the answer.
 pub(super) fn finish_all(tickets: Vec<(Arc<Partition>, SyncTicket)>) -> Result<()> {
+    finish_each(tickets, |_, finished| finished)
+}
+
+/// As `finish_all`, with a word about each.
+pub(super) fn finish_each(
+    tickets: Vec<(Arc<Partition>, SyncTicket)>,
+    mut each: impl FnMut(&Arc<Partition>, Result<()>) -> Result<()>,
+) -> Result<()> {
+    let results = SyncTicket::run_all(tickets.iter().map(|(_, ticket)| ticket));
     let mut outcome = Ok(());
-    for (partition, ticket) in tickets {
-        let result = ticket.run();
-        outcome = outcome.and(partition.finish_sync(ticket, result));
+    for ((partition, ticket), result) in tickets.into_iter().zip(results) {
+        let finished = partition.finish_sync(ticket, result);
+        outcome = outcome.and(each(&partition, finished));
     }
     outcome
 }

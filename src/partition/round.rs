@@ -14,7 +14,7 @@ use crate::base::{Clock, Durability, Error, ErrorKind, Result};
 use crate::batch;
 use crate::log::SyncTicket;
 
-use super::room::finish_all;
+use super::room::finish_each;
 use super::staged::slice;
 use super::{Partition, Shared};
 
@@ -259,11 +259,11 @@ impl Shared {
                 outcome = outcome.and(self.list_if_failed(&partition, prepared));
             }
         }
-        for (partition, ticket) in plan.tickets {
-            let finished = finish_all(vec![(Arc::clone(&partition), ticket)]);
-            outcome = outcome.and(self.list_if_failed(&partition, finished));
+        outcome = outcome.and(finish_each(plan.tickets, |partition, finished| {
+            let finished = self.list_if_failed(partition, finished);
             partition.wake_durable();
-        }
+            finished
+        }));
         for (partition, target) in plan.by_stage {
             let proven = partition.endure(target);
             outcome = outcome.and(self.list_if_failed(&partition, proven));

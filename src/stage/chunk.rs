@@ -4,7 +4,7 @@ use crate::base::RawRecord;
 use crate::batch::{self, BatchHeader, Measure, RunningCheck};
 use crate::disk::{BlockReader, BlockWriter, Span};
 
-use super::layout::{CHUNK_HEAD, ENTRY, Identity, Slot};
+use super::layout::{CHUNK_HEAD, ENTRY, Identity, SMALL_CHUNK, Slot};
 
 /// A batch inside a chunk.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +99,11 @@ impl Chunk {
     /// Bytes of the stage that it takes.
     pub fn size(&self) -> usize {
         self.block.len()
+    }
+
+    /// Whether its records would have fitted into a small one.
+    pub fn is_nearly_empty(&self) -> bool {
+        self.tail + self.batches.len() * ENTRY <= SMALL_CHUNK
     }
 
     /// The batches, oldest first. Of one that is open, counts and lengths are not known yet.

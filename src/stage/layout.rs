@@ -7,8 +7,11 @@
 
 use crate::base::TopicId;
 
-/// The smallest chunk, and the grain of the stage.
+/// A page: the smallest chunk that has pages of its own, and the grain of the stage.
 pub const MIN_CHUNK: usize = 4 << 10;
+/// What a partition begins with: ten such chunks share a page, so that ten thousand partitions have
+/// one each in a stage of 4 MiB.
+pub const SMALL_CHUNK: usize = 400;
 /// The largest chunk.
 pub const MAX_CHUNK: usize = 256 << 10;
 /// Bytes before a chunk's payload.

@@ -11,11 +11,12 @@ pub mod fuzz;
 mod layout;
 mod pool;
 mod recover;
+mod slab;
 mod stage_file;
 #[cfg(test)]
 mod tests;
 
 pub use chunk::{BatchSpot, Chunk};
-pub use layout::{CHUNK_HEAD, MAX_CHUNK, MIN_CHUNK};
+pub use layout::{CHUNK_HEAD, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK};
 pub use recover::FoundChunk;
 pub use stage_file::{ChunkWish, Stage, Witness};

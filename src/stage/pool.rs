@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use crate::disk::Span;
 
 use super::chunk::Chunk;
-use super::layout::{MAX_CHUNK, MIN_CHUNK};
+use super::layout::{MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK};
+use super::slab::{Slab, Slabs, USABLE};
 
 /// Orders from 4 KiB to 256 KiB.
 const ORDERS: usize = (MAX_CHUNK / MIN_CHUNK).ilog2() as usize + 1;
@@ -28,6 +29,11 @@ struct Inner {
     /// Free spans by order and position. Heap spans all have position 0 and stand in `loose`.
     orders: [BTreeMap<usize, Span>; ORDERS],
     loose: [Vec<Span>; ORDERS],
+    /// Pages that are cut into small chunks.
+    slabs: Slabs,
+    /// Free bytes in small chunks, and all others.
+    free_small: usize,
+    whole: usize,
     /// Bytes of heap that may still be taken; 0 for a mapped stage.
     unborn: usize,
     /// Chunks that a reader pinned when they were given back.
@@ -51,6 +57,9 @@ impl Pool {
         let inner = Inner {
             orders: std::array::from_fn(|_| BTreeMap::new()),
             loose: std::array::from_fn(|_| Vec::new()),
+            slabs: Slabs::default(),
+            free_small: 0,
+            whole: unborn,
             unborn,
             pinned: Vec::new(),
             heap,
@@ -75,29 +84,46 @@ impl Pool {
         (fitting / 2).min(MAX_CHUNK)
     }
 
-    /// A span of `wanted` bytes, or a smaller one of at least `least`; both are powers of two.
+    /// A span of `wanted` bytes, or a smaller one of at least `least`; both are lengths of chunks.
     /// `None` when there is none, or only what is kept back and `internal` is false.
     pub fn take(&self, least: usize, wanted: usize, internal: bool) -> Option<Span> {
         let mut inner = self.inner.lock();
-        inner.retry_pinned(&self.free);
-        let kept_back = if internal { 0 } else { RESERVED };
-        let mut size = wanted.clamp(MIN_CHUNK, MAX_CHUNK);
-        while size >= least.max(MIN_CHUNK) {
-            if self.free_bytes() >= size + kept_back
-                && let Some(span) = inner.take(order_of(size))
-            {
-                self.free.fetch_sub(span.len(), Ordering::Relaxed);
-                return Some(span);
+        inner.retry_pinned();
+        let mut size = wanted.clamp(SMALL_CHUNK, MAX_CHUNK);
+        let taken = loop {
+            if size < least {
+                break None;
             }
-            size /= 2;
-        }
-        None
+            let span = inner.take_sized(size, internal);
+            if span.is_some() || size == SMALL_CHUNK {
+                break span;
+            }
+            size = if size == MIN_CHUNK { SMALL_CHUNK } else { size / 2 };
+        };
+        self.note(&inner);
+        taken
     }
 
     /// Takes a span back, or receives it for the first time.
     pub fn give(&self, span: Span) {
-        self.free.fetch_add(span.len(), Ordering::Relaxed);
-        self.inner.lock().give(span);
+        let mut inner = self.inner.lock();
+        inner.give_back(span);
+        self.note(&inner);
+    }
+
+    /// Receives a page that an earlier life cut into small chunks.
+    pub(super) fn adopt_slab(&self, slab: Slab) {
+        let mut inner = self.inner.lock();
+        inner.free_small += slab.free_bytes();
+        if let Some(page) = inner.slabs.adopt(slab) {
+            inner.free_small -= USABLE;
+            inner.give_whole(page);
+        }
+        self.note(&inner);
+    }
+
+    fn note(&self, inner: &Inner) {
+        self.free.store(inner.whole + inner.free_small, Ordering::Relaxed);
     }
 
     /// Gives all free memory up, for a log that is closed.
@@ -105,9 +131,10 @@ impl Pool {
         let mut inner = self.inner.lock();
         inner.orders = std::array::from_fn(|_| BTreeMap::new());
         inner.loose = std::array::from_fn(|_| Vec::new());
+        inner.slabs = Slabs::default();
         inner.pinned.clear();
-        inner.unborn = 0;
-        self.free.store(0, Ordering::Relaxed);
+        (inner.unborn, inner.whole, inner.free_small) = (0, 0, 0);
+        self.note(&inner);
     }
 
     /// Takes a chunk back. While a reader pins it, it waits here.
@@ -120,22 +147,64 @@ impl Pool {
 }
 
 impl Inner {
-    fn retry_pinned(&mut self, free: &AtomicUsize) {
+    fn retry_pinned(&mut self) {
         for chunk in std::mem::take(&mut self.pinned) {
             match chunk.reclaim() {
-                Ok(span) => {
-                    free.fetch_add(span.len(), Ordering::Relaxed);
-                    self.give(span);
-                }
+                Ok(span) => self.give_back(span),
                 Err(chunk) => self.pinned.push(*chunk),
             }
         }
     }
 
-    fn take(&mut self, order: usize) -> Option<Span> {
-        if self.heap {
-            return self.take_heap(order);
+    fn take_sized(&mut self, size: usize, internal: bool) -> Option<Span> {
+        let kept_back = if internal { 0 } else { RESERVED };
+        if size == SMALL_CHUNK {
+            return self.take_small(kept_back);
         }
+        if self.whole < size + kept_back {
+            return None;
+        }
+        let span = if self.heap { self.take_heap(size) } else { self.take_mapped(order_of(size)) };
+        self.whole -= span.as_ref().map_or(0, Span::len);
+        span
+    }
+
+    fn take_small(&mut self, kept_back: usize) -> Option<Span> {
+        if let Some(span) = self.slabs.take() {
+            self.free_small -= SMALL_CHUNK;
+            return Some(span);
+        }
+        // On the heap a small chunk comes and goes alone.
+        let cost = if self.heap { SMALL_CHUNK } else { MIN_CHUNK };
+        if self.whole < cost + kept_back {
+            return None;
+        }
+        self.whole -= cost;
+        if self.heap {
+            return self.take_heap(SMALL_CHUNK);
+        }
+        let page = self.take_mapped(0)?;
+        self.free_small += USABLE - SMALL_CHUNK;
+        self.slabs.cut(page)
+    }
+
+    fn give_back(&mut self, span: Span) {
+        if span.len() != SMALL_CHUNK {
+            return self.give_whole(span);
+        }
+        if self.heap {
+            self.unborn += SMALL_CHUNK;
+            self.whole += SMALL_CHUNK;
+            return;
+        }
+        self.free_small += SMALL_CHUNK;
+        if let Some(page) = self.slabs.give(span) {
+            self.free_small -= USABLE;
+            self.give_whole(page);
+        }
+    }
+
+    fn take_mapped(&mut self, order: usize) -> Option<Span> {
         let from = (order..ORDERS).find(|&o| !self.orders[o].is_empty())?;
         let (_, mut span) = self.orders[from].pop_first()?;
         for smaller in (order..from).rev() {
@@ -146,11 +215,13 @@ impl Inner {
         Some(span)
     }
 
-    fn take_heap(&mut self, order: usize) -> Option<Span> {
-        if let Some(span) = self.loose[order].pop() {
+    /// New memory of the heap, or what an earlier chunk of that length gave back.
+    fn take_heap(&mut self, size: usize) -> Option<Span> {
+        if size != SMALL_CHUNK
+            && let Some(span) = self.loose[order_of(size)].pop()
+        {
             return Some(span);
         }
-        let size = MIN_CHUNK << order;
         // Idle spans of other sizes are given up for one of this size.
         while self.unborn < size {
             let idle = (0..ORDERS).find_map(|o| self.loose[o].pop())?;
@@ -160,7 +231,8 @@ impl Inner {
         Some(Span::heap(size))
     }
 
-    fn give(&mut self, span: Span) {
+    fn give_whole(&mut self, span: Span) {
+        self.whole += span.len();
         let mut order = order_of(span.len());
         if self.heap {
             self.loose[order].push(span);
@@ -221,6 +293,34 @@ mod tests {
         taken.into_iter().for_each(|span| pool.give(span));
         let all: Vec<_> = std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true)).collect();
         assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn small_chunks_share_pages_and_leave_them_whole() {
+        for pool in [mapped(2 * MAX_CHUNK), Pool::heap(2 * MAX_CHUNK)] {
+            let take = |internal| pool.take(SMALL_CHUNK, SMALL_CHUNK, internal);
+            let mut taken: Vec<_> = std::iter::from_fn(|| take(false)).collect();
+            assert!(taken.len() >= 10 * (2 * MAX_CHUNK - RESERVED) / MIN_CHUNK);
+            assert!((RESERVED..RESERVED + SMALL_CHUNK).contains(&pool.free_bytes()));
+            taken.extend(std::iter::from_fn(|| take(true)));
+            assert!(pool.free_bytes() < SMALL_CHUNK);
+            taken.rotate_left(1_234);
+            taken.into_iter().for_each(|span| pool.give(span));
+            assert_eq!(pool.free_bytes(), 2 * MAX_CHUNK);
+            let all = std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true));
+            assert_eq!(all.count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_small_chunk_serves_where_no_page_is_free() {
+        let pool = mapped(RESERVED + 2 * MIN_CHUNK);
+        let span = pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap();
+        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap().len(), MIN_CHUNK);
+        assert_eq!(pool.take(SMALL_CHUNK, MIN_CHUNK, false).unwrap().len(), SMALL_CHUNK);
+        assert!(pool.take(MIN_CHUNK, MIN_CHUNK, false).is_none());
+        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().len(), MIN_CHUNK);
+        drop(span);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::batch::{self, BatchHeader, RecordHead, RecordReader, RunningCheck};
 use crate::disk::Span;
 
 use super::chunk::{BatchSpot, Chunk, check_batch};
-use super::layout::{CHUNK_HEAD, ENTRY, Identity, MIN_CHUNK, Slot};
+use super::layout::{CHUNK_HEAD, ENTRY, Identity, MIN_CHUNK, SMALL_CHUNK, Slot};
 
 /// A chunk that an earlier life left, not yet taken over.
 #[derive(Debug)]
@@ -79,7 +79,9 @@ pub(super) fn wipe(span: &mut Span) -> bool {
 pub(super) fn identity_in(region: &[u8]) -> Option<Identity> {
     let identity = Identity::decode(region)?;
     let len = identity.len as usize;
-    let fits = len.is_power_of_two() && len >= MIN_CHUNK && len <= region.len();
+    let has_pages = len.is_power_of_two() && len >= MIN_CHUNK && len <= region.len();
+    // A small one stands nowhere but in its place in a page that is cut.
+    let fits = has_pages || (len == SMALL_CHUNK && region.len() == SMALL_CHUNK);
     fits.then_some(identity)
 }
 

@@ -11,9 +11,10 @@ use crate::base::{Error, ErrorKind, Result, TopicId};
 use crate::disk::{Disk, DiskFile, Span};
 
 use super::chunk::{BatchSpot, Chunk};
-use super::layout::{Identity, MAX_CHUNK, MIN_CHUNK, read_u32, read_u64};
+use super::layout::{Identity, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK, read_u32, read_u64};
 use super::pool::Pool;
 use super::recover::{FoundChunk, identity_in, wipe};
+use super::slab::Slab;
 
 const MAGIC: u32 = 0x4741_5453;
 const VERSION: u32 = 1;
@@ -217,7 +218,10 @@ pub struct ChunkWish {
 /// The least length of a chunk for so much payload.
 fn chunk_for(payload: usize) -> usize {
     let overhead = super::layout::CHUNK_HEAD + super::layout::ENTRY;
-    (payload + overhead).next_power_of_two().max(MIN_CHUNK)
+    match payload + overhead {
+        ..=SMALL_CHUNK => SMALL_CHUNK,
+        more => more.next_power_of_two().max(MIN_CHUNK),
+    }
 }
 
 fn check_first_page(path: &Path, page: &[u8], len: usize, log_id: u128) -> Result<()> {
@@ -264,6 +268,15 @@ fn find_chunks(rest: Span, pool: &Pool) -> (Vec<FoundChunk>, usize) {
             first
         } else {
             span
+        };
+        let piece = match Slab::find(piece) {
+            Ok(cut) => {
+                found.extend(cut.chunks);
+                torn += cut.torn;
+                pool.adopt_slab(cut.slab);
+                continue;
+            }
+            Err(piece) => piece,
         };
         match FoundChunk::read(piece) {
             Ok(chunk) => found.push(chunk),

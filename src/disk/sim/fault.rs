@@ -18,6 +18,7 @@ pub enum Operation {
     Rename,
     Remove,
     SyncDir,
+    SyncAll,
     Lock,
     MapShared,
     Len,
@@ -31,7 +32,7 @@ pub enum Operation {
 
 impl Operation {
     fn is_sync(self) -> bool {
-        matches!(self, Operation::Sync | Operation::SyncDir)
+        matches!(self, Operation::Sync | Operation::SyncDir | Operation::SyncAll)
     }
 }
 

@@ -11,7 +11,7 @@ use super::SimDisk;
 use super::fault::{Fault, Operation};
 use super::machine::Machine;
 use crate::disk::memory::key;
-use crate::disk::{Disk, DiskFile, Entry, SharedMap};
+use crate::disk::{Disk, DiskFile, Entry, FileSystem, SharedMap};
 
 impl SimDisk {
     fn perform<T>(
@@ -94,8 +94,26 @@ impl Disk for SimDisk {
         })
     }
 
+    fn file_system(&self, dir: &Path) -> io::Result<Box<dyn FileSystem>> {
+        Ok(Box::new(SimFileSystem { disk: self.clone(), dir: dir.to_owned() }))
+    }
+
     fn boot_id(&self) -> Option<u128> {
         Some(self.machine.lock().boot_id)
+    }
+}
+
+/// The one file system of a simulated disk.
+#[derive(Debug)]
+struct SimFileSystem {
+    disk: SimDisk,
+    dir: PathBuf,
+}
+
+impl FileSystem for SimFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        let all = |machine: &mut Machine, _, fault| machine.sync_all(fault);
+        self.disk.perform(Operation::SyncAll, &self.dir, all)
     }
 }
 

@@ -63,7 +63,7 @@ impl Machine {
         }
         match (operation, verdict.fault) {
             (Operation::Write, Some(Fault::ShortWrite(_)))
-            | (Operation::Sync | Operation::SyncDir, Some(_))
+            | (Operation::Sync | Operation::SyncDir | Operation::SyncAll, Some(_))
             | (_, None) => body(self, verdict.fault),
             (_, Some(fault)) => Err(fault.error()),
         }
@@ -256,6 +256,21 @@ impl Machine {
         self.names.sync(key);
         self.forget_lost_files();
         Ok(())
+    }
+
+    /// Syncs every file and every directory.
+    pub(super) fn sync_all(&mut self, fault: Option<Fault>) -> io::Result<()> {
+        for inode in self.inodes.values_mut() {
+            inode.absorb()?;
+            if fault.is_some() { inode.content.fail_sync() } else { inode.content.sync() }
+        }
+        let all = self.names.below(Path::new("")).map(|(key, node)| (key.clone(), node));
+        let dirs = all.filter(|(_, node)| matches!(node, Node::Dir)).map(|(key, _)| key);
+        for dir in dirs.chain([PathBuf::new()]).collect::<Vec<_>>() {
+            self.sync_dir(&dir, fault)
+                .or_else(|error| if fault.is_some() { Ok(()) } else { Err(error) })?;
+        }
+        fault.map_or(Ok(()), |fault| Err(fault.error()))
     }
 
     pub(super) fn map_shared(&mut self, number: u64, len: usize) -> io::Result<Span> {
