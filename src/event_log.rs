@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::admin::Admin;
 use crate::backend::Backend;
-use crate::base::{Clock, Durability, NewTopic, Result};
-use crate::client::{ConsumerBuilder, ProducerBuilder, Topic};
+use crate::base::{Clock, Durability, ErrorKind, NewTopic, Result};
+use crate::client::{ConsumerBuilder, ProcessedIds, ProducerBuilder, Topic};
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 use crate::node::{Node, Options};
@@ -105,6 +105,23 @@ impl EventLog {
     /// A builder for a consumer.
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(self.backend())
+    }
+
+    /// Ids that were processed already, remembered in `topic`: a compacted topic, which is
+    /// created with one partition if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`topic`](EventLog::topic) and [`create_topic`](EventLog::create_topic), and what
+    /// reading the topic can meet.
+    pub fn processed_ids(&self, topic: &str) -> Result<ProcessedIds> {
+        let known = match self.topic(topic) {
+            Err(error) if error.kind() == ErrorKind::UnknownTopicOrPartition => {
+                self.ensure_topic(NewTopic::new(topic).config("cleanup.policy", "compact"))
+            }
+            found => found,
+        };
+        ProcessedIds::load(known?, self.producer().build()?, self.consumer().build()?)
     }
 
     /// Topics listed, described and deleted; what recovery did.

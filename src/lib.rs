@@ -78,10 +78,12 @@ pub use base::{
     TopicPartition,
 };
 pub use client::{
-    BatchDelivery, BatchPart, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery,
-    Gap, OffsetAndTimestamp, OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord,
-    Partitioner, Placed, Producer, ProducerBuilder, ProducerInterceptor, Record, Records,
-    RecordsIter, ResetReason, SendOutcome, StopHandle, Topic, WakeupHandle,
+    Backoff, BatchDelivery, BatchPart, CommitPolicy, Consumer, ConsumerBuilder, ConsumerEvent,
+    ConsumerRecord, Delivery, Gap, GroupMetadata, OffsetAndMetadata, OffsetAndTimestamp,
+    OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed,
+    ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener,
+    Record, Records, RecordsIter, ResetReason, RunOptions, RunReport, SendOutcome, StopHandle,
+    Topic, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,

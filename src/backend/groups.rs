@@ -45,6 +45,10 @@ pub trait GroupBackend: Send + Sync + fmt::Debug {
     /// it returns at once. `DeliveryTimeout` at the deadline.
     fn wait_committed(&self, ticket: CommitTicket, deadline: Deadline) -> Result<()>;
 
+    /// Who holds what in a group, by the members' ids; nobody in an unknown one. For people to
+    /// read: it may be old when it is told.
+    fn holders(&self, group: &str) -> Result<BTreeMap<Arc<str>, Vec<TopicPartition>>>;
+
     /// The committed offsets of `partitions`, those that there are; of all with `None`. An
     /// unknown group has none. Needs no membership.
     fn committed(

@@ -135,6 +135,8 @@ kinds! {
     StaleMemberEpoch = "STALE_MEMBER_EPOCH", Some(113), false;
     /// A subscription's pattern that is no regular expression.
     InvalidRegularExpression = "INVALID_REGULAR_EXPRESSION", Some(128), false;
+    /// A record for which the program's own code failed as often as it was to be tried.
+    ProcessingFailed = "PROCESSING_FAILED", None, false;
     /// An assignor failed, panicked, or did not give each partition to one of its subscribers.
     AssignorFailed = "ASSIGNOR_FAILED", None, false;
     /// The disk is full. Nothing was appended; appends resume by themselves when there is space.
@@ -230,6 +232,10 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.change(|e| e.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_boxed_source(self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.change(|e| e.source = Some(Arc::from(source)))
     }
 
     /// The same cause under another kind, the old error becoming the source.

@@ -168,7 +168,7 @@ mod tests {
         three.wake_by_ref();
         assert_eq!(ready(&bell), [3, 5]);
         three.wake_by_ref();
-        assert_eq!(ready(&bell), [], "nobody has looked since");
+        assert_eq!(ready(&bell), Vec::<usize>::new(), "nobody has looked since");
         three.reset();
         three.wake_by_ref();
         assert_eq!(ready(&bell), [3]);

@@ -1,10 +1,15 @@
 //! The way out: the door of a consumer.
 
 mod assignment;
+mod commits;
 mod for_each;
 mod poll;
 mod positions;
 mod queries;
+mod subscription;
+
+pub(super) use for_each::InHand;
+pub(super) use poll::Heed;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,9 +19,10 @@ use crate::backend::Backend;
 use crate::base::Result;
 
 use super::bell::Bell;
-use super::consumer_builder::ConsumerSettings;
 use super::consumer_event::{ConsumerEvent, Events};
+use super::consumer_settings::ConsumerSettings;
 use super::fetcher::Fetcher;
+use super::group::{self, GroupSettings, Membership, Parts, RebalanceListener};
 use super::slot::Context;
 use super::wakeup::{StopHandle, WakeupHandle};
 
@@ -57,13 +63,22 @@ pub struct Consumer {
     events: RefCell<Events>,
     /// How many changes of topics there were at the last look.
     topics_seen: u64,
+    /// None without a group.
+    group: Option<Membership>,
 }
 
 impl Consumer {
-    pub(super) fn new(backend: Arc<dyn Backend>, settings: ConsumerSettings) -> Self {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        settings: ConsumerSettings,
+        group: Option<GroupSettings>,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Self {
         let bell = Arc::<Bell>::default();
         let fetcher = Fetcher::new(Arc::clone(&bell));
-        Self { backend, settings, fetcher, bell, events: RefCell::default(), topics_seen: 0 }
+        let group = group.map(|settings| Membership::new(settings, listener, &bell));
+        let events = RefCell::default();
+        Self { backend, settings, fetcher, bell, events, topics_seen: 0, group }
     }
 
     /// A handle that ends a poll of this consumer from another thread.
@@ -102,27 +117,35 @@ impl Consumer {
         self.events.get_mut().take()
     }
 
-    /// Ends the consumer.
+    /// Ends the consumer. Of a group: commits where earlier polls have come to, if that is what
+    /// the consumer does by itself (`enable.auto.commit`), and waits for that; tells the listener
+    /// that the partitions go; tells of asynchronous commits; and leaves, so that others get the
+    /// partitions at once. A static member (`group.instance.id`) does not leave: its partitions
+    /// wait for it, `session.timeout.ms` long. (C24, C43)
+    ///
+    /// Dropping a consumer leaves too, and commits nothing: records that a failed program has
+    /// not finished with come again.
     ///
     /// # Errors
     ///
-    /// None as long as a consumer has no group to leave.
-    pub fn close(self) -> Result<()> {
-        Ok(())
+    /// What the last commit fails with, or the listener; the group is left nevertheless.
+    pub fn close(mut self) -> Result<()> {
+        match self.members_parts() {
+            Some((group, mut parts)) => group.leave(&mut parts, false),
+            None => Ok(()),
+        }
+    }
+
+    /// The membership, and the parts of the consumer that it works on.
+    fn members_parts(&mut self) -> Option<(&mut Membership, Parts<'_>)> {
+        let Self { backend, settings, fetcher, events, group, .. } = self;
+        let parts = Parts { backend: &**backend, settings, events, fetcher };
+        group.as_mut().map(|group| (group, parts))
     }
 
     fn context(&self) -> Context<'_> {
-        context(&*self.backend, &self.settings, &self.events)
+        group::context(&*self.backend, &self.settings, &self.events)
     }
-}
-
-/// Apart from the consumer, so that its fetcher can be changed meanwhile.
-fn context<'c>(
-    backend: &'c dyn Backend,
-    settings: &ConsumerSettings,
-    events: &'c RefCell<Events>,
-) -> Context<'c> {
-    Context { backend, reset: settings.reset, skip_corrupt: settings.skip_corrupt, events }
 }
 
 impl fmt::Debug for Consumer {
@@ -130,6 +153,7 @@ impl fmt::Debug for Consumer {
         f.debug_struct("Consumer")
             .field("settings", &self.settings)
             .field("assignment", &self.assignment().collect::<Vec<_>>())
+            .field("group", &self.group)
             .finish_non_exhaustive()
     }
 }

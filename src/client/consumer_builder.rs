@@ -1,70 +1,16 @@
 //! How a consumer is made.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::base::Result;
-use crate::base::config::{boolean, invalid, number};
 
 use super::consumer::Consumer;
+use super::consumer_settings::ConsumerSettings;
+use super::group::{GroupSettings, RebalanceListener};
 use super::offset_reset::OffsetReset;
-
-/// What a consumer goes by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ConsumerSettings {
-    pub(super) reset: OffsetReset,
-    pub(super) max_poll_records: usize,
-    pub(super) max_partition_fetch_bytes: usize,
-    pub(super) fetch_max_bytes: usize,
-    pub(super) skip_corrupt: bool,
-    pub(super) allow_auto_create: bool,
-}
-
-impl Default for ConsumerSettings {
-    fn default() -> Self {
-        Self {
-            reset: OffsetReset::default(),
-            max_poll_records: 500,
-            max_partition_fetch_bytes: 1 << 20,
-            fetch_max_bytes: 50 << 20,
-            allow_auto_create: true,
-            skip_corrupt: false,
-        }
-    }
-}
-
-impl ConsumerSettings {
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        const MOST: usize = i32::MAX as usize;
-        match key {
-            "auto.offset.reset" => self.reset = OffsetReset::parse(key, value)?,
-            "max.poll.records" => self.max_poll_records = number(key, value, 1, MOST)?,
-            "max.partition.fetch.bytes" => {
-                self.max_partition_fetch_bytes = number(key, value, 1, MOST)?;
-            }
-            "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1, MOST)?,
-            "allow.auto.create.topics" => self.allow_auto_create = boolean(key, value)?,
-            "fetch.min.bytes" => {
-                let reason = "it can only be 1: a poll returns as soon as there is a record";
-                if value.trim() != "1" {
-                    return Err(invalid(key, value, reason));
-                }
-            }
-            "isolation.level" => {
-                let reason = "it can only be read_uncommitted: there are no transactions yet";
-                if value.trim() != "read_uncommitted" {
-                    return Err(invalid(key, value, reason));
-                }
-            }
-            _ => return Err(invalid(key, value, KEYS)),
-        }
-        Ok(())
-    }
-}
-
-const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
-                    max.partition.fetch.bytes, fetch.max.bytes, fetch.min.bytes, \
-                    allow.auto.create.topics, isolation.level";
 
 /// Makes a [`Consumer`]. From `EventLog::consumer`.
 ///
@@ -82,18 +28,57 @@ const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.
 /// # drop(consumer);
 /// # Ok::<(), alluvium::Error>(())
 /// ```
-#[derive(Clone, Debug)]
 #[must_use = "a consumer is made by build()"]
 pub struct ConsumerBuilder {
     backend: Arc<dyn Backend>,
     reset: Option<OffsetReset>,
     skip_corrupt: bool,
     settings: Vec<(String, String)>,
+    group: Option<String>,
+    topics: Vec<String>,
+    auto_commit: Option<Option<Duration>>,
+    listener: Option<Box<dyn RebalanceListener>>,
 }
 
 impl ConsumerBuilder {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, reset: None, skip_corrupt: false, settings: Vec::new() }
+        Self {
+            backend,
+            reset: None,
+            skip_corrupt: false,
+            settings: Vec::new(),
+            group: None,
+            topics: Vec::new(),
+            auto_commit: None,
+            listener: None,
+        }
+    }
+
+    /// The consumer group: its members share the partitions of the topics that they subscribe
+    /// to, and each goes on where the group has committed. Wins over `group.id`.
+    pub fn group(mut self, id: &str) -> Self {
+        self.group = Some(id.to_owned());
+        self
+    }
+
+    /// What to subscribe to: see [`Consumer::subscribe`]. Needs a [`group`](Self::group).
+    pub fn topics<'a>(mut self, topics: impl IntoIterator<Item = &'a str>) -> Self {
+        self.topics.extend(topics.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// How often polls commit by themselves what *earlier* polls have returned; `None`: never,
+    /// the program commits. Default: every 5 s. Wins over `enable.auto.commit` and
+    /// `auto.commit.interval.ms`. Only of a consumer with a group. (C16)
+    pub fn auto_commit(mut self, every: Option<Duration>) -> Self {
+        self.auto_commit = Some(every);
+        self
+    }
+
+    /// Who is told when partitions come and go.
+    pub fn listener(mut self, listener: impl RebalanceListener) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
     }
 
     /// Where to read from when no position is known or it is out of range. Default:
@@ -124,8 +109,17 @@ impl ConsumerBuilder {
     /// | `max.partition.fetch.bytes` | bytes | 1 ..= i32::MAX | 1 MiB: read from one partition at a time |
     /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
     /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned topic that does not exist is created, where the log has `auto.create.topics.enable` |
-    /// | `fetch.min.bytes` | bytes | 1 | 1: a poll returns as soon as there is a record |
-    /// | `isolation.level` | | `read_uncommitted` | `read_uncommitted`: there are no transactions yet |
+    /// | `group.id` | | not empty | none: see [`group`](Self::group) |
+    /// | `client.id` | | | `consumer`: what the member's id begins with |
+    /// | `group.instance.id` | bytes | 1 to 249 | none; names a static member, which keeps its partitions between two lives |
+    /// | `session.timeout.ms` | ms | 1 ..= i32::MAX | 45,000: how long they wait for a static member |
+    /// | `max.poll.interval.ms` | ms | 1 ..= i32::MAX | 300,000: a member that does not poll for so long loses its partitions |
+    /// | `group.remote.assignor`, `partition.assignment.strategy` | | `uniform`, `range`, `round-robin`, or one that the log was given | `uniform` |
+    /// | `enable.auto.commit` | | `true`, `false` | `true` |
+    /// | `auto.commit.interval.ms` | ms | 0 ..= i32::MAX | 5,000 |
+    ///
+    /// More of Kafka's keys are taken and have no effect; they stand with the reason in
+    /// `docs/configuration.md`.
     ///
     /// A batch that exceeds the limits in bytes is read nevertheless when its turn comes.
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -133,20 +127,46 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The consumer, with no partitions assigned yet.
+    /// The consumer, with no partitions assigned yet; a member of a group gets them by its first
+    /// poll.
     ///
     /// # Errors
     ///
     /// `InvalidConfig` for a key that is unknown or a value outside of its bounds, naming both;
+    /// `InvalidGroupId` for an empty one, and for topics without a group; `InvalidTopic`;
     /// `Closed` when the log is closed.
     pub fn build(self) -> Result<Consumer> {
         let mut settings = ConsumerSettings::default();
-        for (key, value) in &self.settings {
-            settings.set(key, value)?;
+        let named = self.settings.iter().rev().find(|(key, _)| key == "group.id");
+        let id = self.group.as_deref().or(named.map(|(_, id)| id.as_str()));
+        // Without a group its settings are checked all the same.
+        let mut group = GroupSettings::new(id.unwrap_or("-"))?;
+        for (key, value) in self.settings.iter().filter(|(key, _)| key != "group.id") {
+            if !group.set(key, value)? {
+                settings.set(key, value)?;
+            }
         }
         settings.reset = self.reset.unwrap_or(settings.reset);
         settings.skip_corrupt = self.skip_corrupt;
+        if let Some(every) = self.auto_commit {
+            group.set_auto_commit(every);
+        }
         self.backend.check_open()?;
-        Ok(Consumer::new(self.backend, settings))
+        let group = id.is_some().then_some(group);
+        let mut consumer = Consumer::new(self.backend, settings, group, self.listener);
+        if !self.topics.is_empty() {
+            consumer.subscribe(self.topics.iter().map(String::as_str))?;
+        }
+        Ok(consumer)
+    }
+}
+
+impl fmt::Debug for ConsumerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerBuilder")
+            .field("group", &self.group)
+            .field("topics", &self.topics)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

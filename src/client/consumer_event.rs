@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use crate::base::{Error, TopicPartition};
 
+use super::offsets::Offsets;
+
 /// Events that are kept at least, however few partitions are assigned.
 const ROOM: usize = 1_024;
 
@@ -33,6 +35,22 @@ pub enum ConsumerEvent {
         /// The first offset behind.
         to: u64,
         /// What was wrong, with its file.
+        cause: Error,
+    },
+    /// The consumer was removed from its group: it has not polled within `max.poll.interval.ms`,
+    /// an operator has done it, or another one has taken its `group.instance.id`.
+    Removed {
+        /// What it had; others may have it now.
+        partitions: Vec<TopicPartition>,
+        /// Why.
+        cause: Error,
+    },
+    /// A commit that the consumer made by itself has failed. It is tried again at the next
+    /// interval.
+    CommitFailed {
+        /// What was to be committed.
+        offsets: Offsets,
+        /// Why it was not.
         cause: Error,
     },
     /// So many earlier events were dropped because nobody took them.

@@ -13,7 +13,7 @@ use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 
 use super::bell::{Bell, Chime};
-use super::consumer_builder::ConsumerSettings;
+use super::consumer_settings::ConsumerSettings;
 use super::records::Records;
 use super::slot::{Context, Room, Slot};
 
@@ -124,16 +124,51 @@ impl Fetcher {
         }
         self.drop_others(&partitions);
         for (at, slot) in fresh {
-            if self.slots.len() <= at {
-                self.slots.resize_with(at + 1, || None);
-            }
-            self.order.insert(slot.partition().clone(), at);
-            if let Some(place) = self.slots.get_mut(at) {
-                *place = Some(slot);
-            }
-            self.enlist(at);
+            self.place(at, slot);
         }
         Ok(())
+    }
+
+    /// Reads this partition too.
+    pub(super) fn add(&mut self, backend: &dyn Backend, partition: &TopicPartition) -> Result<()> {
+        if self.slot(partition).is_some_and(|slot| !slot.is_deleted()) {
+            return Ok(());
+        }
+        let at = match self.order.get(partition) {
+            Some(at) => *at,
+            // Without a hole the next number is free.
+            None if self.slots.len() == self.order.len() => self.slots.len(),
+            None => self.free_numbers(1).first().copied().unwrap_or(self.slots.len()),
+        };
+        let slot = Slot::new(backend, partition.clone(), Chime::new(&self.bell, at))?;
+        if self.order.contains_key(partition) {
+            self.remove(std::slice::from_ref(partition));
+        }
+        self.place(at, slot);
+        Ok(())
+    }
+
+    /// Reads these no more.
+    pub(super) fn remove(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            let Some(at) = self.order.remove(partition) else { continue };
+            let Some(slot) = self.slots.get_mut(at).and_then(Option::take) else { continue };
+            self.buffered -= slot.counted();
+        }
+        let slots = &self.slots;
+        self.turns.retain(|at| slots.get(*at).is_some_and(Option::is_some));
+        self.errors.retain(|(of, _)| !partitions.contains(of));
+    }
+
+    fn place(&mut self, at: usize, slot: Slot) {
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        self.order.insert(slot.partition().clone(), at);
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = Some(slot);
+        }
+        self.enlist(at);
     }
 
     /// Numbers that no slot has, enough for `count` new ones.
@@ -181,7 +216,7 @@ impl Fetcher {
     }
 
     /// Those that have called get their turn.
-    fn answer(&mut self) {
+    pub(super) fn answer(&mut self) {
         let mut rung = mem::take(&mut self.scratch.rung);
         self.bell.take_ready(&mut rung);
         for at in rung.drain(..) {

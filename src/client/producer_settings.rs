@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Result;
-use crate::base::config::{boolean, invalid, number};
+use crate::base::config::{boolean, invalid, number, only};
 use crate::base::record::MAX_RECORD_BYTES;
 
 use super::partitioner::Strategy;
@@ -132,10 +132,7 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
         "interceptor.classes" => (&[""], "give interceptors to ProducerBuilder::interceptor"),
         _ => return Err(invalid(key, value, KEYS)),
     };
-    if values.contains(&value.trim()) {
-        return Ok(());
-    }
-    Err(invalid(key, value, &format!("it can only be {}: {reason}", values.join(" or "))))
+    only(key, value, values, reason)
 }
 
 const KEYS: &str = "there is no such key; a producer has max.block.ms, delivery.timeout.ms, \

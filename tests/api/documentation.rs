@@ -34,6 +34,9 @@ fn check(title: &str, set: impl Fn(&str, &str) -> Result<(), alluvium::Error>) {
     assert_eq!(told, known, "{title}");
     for row in &rows {
         let (key, default) = (row[0].trim_matches('`'), row[1].replace("empty", ""));
+        if default == "-" {
+            continue;
+        }
         set(key, &default).unwrap_or_else(|e| panic!("the default of {key}: {e}"));
     }
 }

@@ -30,4 +30,4 @@ pub use topic_config::{CleanupPolicy, CompressionType, TopicConfig};
 pub use value::ConfigType;
 
 pub(crate) use new_topic::PARTITIONS;
-pub(crate) use value::{boolean, invalid, number};
+pub(crate) use value::{boolean, invalid, number, only};

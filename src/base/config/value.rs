@@ -76,6 +76,14 @@ pub(crate) fn boolean(key: &str, value: &str) -> Result<bool> {
     }
 }
 
+/// Refuses all but `values`, which say what is so anyway.
+pub(crate) fn only(key: &str, value: &str, values: &[&str], reason: &str) -> Result<()> {
+    if values.contains(&value.trim()) {
+        return Ok(());
+    }
+    Err(invalid(key, value, &format!("it can only be {}: {reason}", values.join(" or "))))
+}
+
 fn check_list(key: &str, value: &str, words: &[&str]) -> Result<()> {
     let items = items(value);
     for (at, item) in items.iter().enumerate() {

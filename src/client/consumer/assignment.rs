@@ -13,11 +13,13 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// `UnknownTopicOrPartition`, naming it; then nothing has changed. Where the log has
-    /// `auto.create.topics.enable`, and the consumer does not say `allow.auto.create.topics=false`,
-    /// an unknown topic is created, and `InvalidTopic` says that it cannot have that name.
+    /// `UnknownTopicOrPartition`, naming it, and `IllegalState` for a consumer that subscribes to
+    /// topics; then nothing has changed. Where the log has `auto.create.topics.enable`, and the
+    /// consumer does not say `allow.auto.create.topics=false`, an unknown topic is created, and
+    /// `InvalidTopic` says that it cannot have that name.
     pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
         self.backend.check_open()?;
+        self.check_not_subscribed()?;
         let partitions: Vec<_> = partitions.into_iter().collect();
         if self.settings.allow_auto_create {
             self.make_topics(&partitions)?;

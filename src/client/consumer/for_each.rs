@@ -116,7 +116,7 @@ impl Consumer {
                 return Ok(());
             }
             self.poll_heeding(Heed::Stop, &mut records, Duration::MAX)?;
-            let mut batch = InHand { consumer: &mut *self, records: &records, processed: 0 };
+            let mut batch = InHand::new(self, &records);
             if batch.process(f) {
                 return Ok(());
             }
@@ -136,13 +136,30 @@ enum Step {
 
 /// The records of one poll while they are processed. Dropped, by a panic too, it sets each
 /// partition back to its first record that was not.
-struct InHand<'l> {
+pub(in crate::client) struct InHand<'l> {
     consumer: &'l mut Consumer,
     records: &'l Records,
     processed: usize,
 }
 
-impl InHand<'_> {
+impl<'l> InHand<'l> {
+    pub(in crate::client) fn new(consumer: &'l mut Consumer, records: &'l Records) -> Self {
+        Self { consumer, records, processed: 0 }
+    }
+
+    pub(in crate::client) fn consumer(&mut self) -> &mut Consumer {
+        self.consumer
+    }
+
+    pub(in crate::client) fn records(&self) -> &'l Records {
+        self.records
+    }
+
+    /// One more of them is processed.
+    pub(in crate::client) fn count(&mut self) {
+        self.processed += 1;
+    }
+
     /// True when the loop ends.
     fn process(&mut self, f: &mut dyn FnMut(ConsumerRecord<'_>) -> Step) -> bool {
         for record in self.records {

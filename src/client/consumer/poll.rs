@@ -5,12 +5,17 @@ use std::time::Duration;
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Error, ErrorKind, Result};
 
+use super::super::group::{Membership, context};
 use super::super::records::Records;
-use super::{Consumer, context};
+use super::Consumer;
+
+/// How long a poll waits for partitions that others still hold: they may be up to a consumer
+/// that the same thread polls next.
+const FOR_OTHERS: Duration = Duration::from_millis(10);
 
 /// What ends a wait beside records, errors and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heed {
+pub(in crate::client) enum Heed {
     /// Nothing.
     Records,
     /// A [`StopHandle`](crate::StopHandle).
@@ -32,7 +37,7 @@ impl Consumer {
     /// the error by the next poll. The position stays where it is.
     ///
     /// - `IllegalState`: nothing is assigned.
-    /// - `Wakeup`: [`WakeupHandle::wakeup`] was called.
+    /// - `Wakeup`: [`WakeupHandle::wakeup`](crate::WakeupHandle::wakeup) was called.
     /// - `NoOffsetForPartition`, `OffsetOutOfRange`: with the reset policy `none`, naming the
     ///   partition and the offset. Seek to go on.
     /// - `UnknownTopicOrPartition`: a topic was deleted. Told once; the other partitions go on,
@@ -56,18 +61,34 @@ impl Consumer {
         self.poll_heeding(Heed::Records, records, timeout)
     }
 
-    pub(super) fn poll_heeding(
+    pub(in crate::client) fn poll_heeding(
         &mut self,
         heed: Heed,
         records: &mut Records,
         timeout: Duration,
     ) -> Result<usize> {
         records.clear();
+        let outcome = self.poll_until(heed, records, timeout);
+        if let Some(group) = &mut self.group {
+            group.poll_ended(!records.is_empty());
+        }
+        outcome
+    }
+
+    fn poll_until(
+        &mut self,
+        heed: Heed,
+        records: &mut Records,
+        timeout: Duration,
+    ) -> Result<usize> {
         if self.look(records)? {
             return Ok(records.len());
         }
-        let deadline = Deadline::after(self.backend.clock(), timeout);
+        let clock = self.backend.clock();
+        let (end, soon) = (Deadline::after(clock, timeout), Deadline::after(clock, FOR_OTHERS));
         loop {
+            let waits = self.group.as_ref().is_some_and(Membership::waits_for_others);
+            let deadline = if waits { end.earlier(soon) } else { end };
             let due = self.backend.run_due();
             let stopped = heed == Heed::Stop && self.bell.is_stop();
             if stopped || deadline.has_passed(self.backend.clock()) {
@@ -93,20 +114,63 @@ impl Consumer {
 
     /// What comes before anything is fetched: whatever must be seen to, or forbids fetching.
     fn prepare(&mut self) -> Result<()> {
-        if self.fetcher.is_empty() {
-            let message = "the consumer has no partitions: assign some first";
+        if self.fetcher.is_empty() && !self.is_subscribed() {
+            let message = "the consumer has no partitions: assign some or subscribe first";
             return Err(Error::new(ErrorKind::IllegalState, message));
         }
         self.bell.check_wakeup()?;
-        self.backend.check_open()
+        self.backend.check_open()?;
+        let Some((group, mut parts)) = self.members_parts() else { return Ok(()) };
+        group.poll_began();
+        group.tend(&mut parts)?;
+        group.auto_commit(&parts);
+        Ok(())
     }
 
     /// Waits until somebody calls, background work is due, or `deadline`.
     fn park(&mut self, heed: Heed, due: Option<Duration>, deadline: Deadline) {
-        if !self.fetcher.may_sleep() {
-            return;
+        if self.fetcher.may_sleep() && self.may_sleep() {
+            self.sleep(heed, due, deadline);
         }
+    }
+
+    /// True once per stop.
+    pub(in crate::client) fn take_stop(&self) -> bool {
+        self.bell.take_stop()
+    }
+
+    /// Waits so long on the log's clock, and stays a member of the group meanwhile. False when a
+    /// stop came.
+    pub(in crate::client) fn pause_for(&mut self, time: Duration) -> Result<bool> {
+        let deadline = Deadline::after(self.backend.clock(), time);
+        if let Some(group) = &self.group {
+            group.poll_began();
+        }
+        let outcome = loop {
+            if self.bell.take_stop() {
+                break Ok(false);
+            }
+            if let Err(error) = self.bell.check_wakeup().and_then(|()| self.backend.check_open()) {
+                break Err(error);
+            }
+            let due = self.backend.run_due();
+            if deadline.has_passed(self.backend.clock()) {
+                break Ok(true);
+            }
+            // What partitions call for is the next poll's: it must not keep this one awake.
+            self.fetcher.answer();
+            self.sleep(Heed::Stop, due, deadline);
+        };
+        if let Some(group) = &mut self.group {
+            group.poll_ended(false);
+        }
+        outcome
+    }
+
+    fn sleep(&self, heed: Heed, due: Option<Duration>, deadline: Deadline) {
         let clock = self.backend.clock();
+        let group_due = self.group.as_ref().and_then(|group| group.next_due(&*self.backend));
+        let due = due.into_iter().chain(group_due).min();
         let until = due.map_or(deadline, |due| deadline.earlier(Deadline::after(clock, due)));
         let parker = Parker::new();
         let waker = parker.waker();
@@ -119,6 +183,33 @@ impl Consumer {
         }
         if let Some(token) = token.flatten() {
             topics.unregister(token);
+        }
+    }
+
+    fn may_sleep(&mut self) -> bool {
+        self.group.as_mut().is_none_or(Membership::may_sleep)
+    }
+
+    /// Waits for the group as a poll does, and fetches nothing.
+    pub(super) fn await_group(
+        &mut self,
+        deadline: Deadline,
+        done: impl Fn(&Membership) -> bool,
+    ) -> Result<bool> {
+        loop {
+            self.prepare()?;
+            if self.group.as_ref().is_some_and(&done) {
+                return Ok(true);
+            }
+            let due = self.backend.run_due();
+            if deadline.has_passed(self.backend.clock()) {
+                return Ok(false);
+            }
+            // What partitions call for is the next poll's: it must not keep this one awake.
+            self.fetcher.answer();
+            if self.may_sleep() {
+                self.sleep(Heed::Records, due, deadline);
+            }
         }
     }
 }

@@ -99,6 +99,9 @@ impl Consumer {
     fn move_to(&mut self, partition: &TopicPartition, position: Position) -> Result<()> {
         self.slot(partition)?;
         self.fetcher.change(partition, |slot| slot.seek(position));
+        if let Some(group) = &mut self.group {
+            group.touch();
+        }
         Ok(())
     }
 

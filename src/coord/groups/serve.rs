@@ -1,13 +1,14 @@
 //! The coordinator as clients see it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::backend::{
     CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupBackend, GroupSession,
     JoinGroup,
 };
 use crate::base::wait::Deadline;
-use crate::base::{Result, TopicPartition};
+use crate::base::{ErrorKind, Result, TopicPartition};
 
 use super::coordinator::Coordinator;
 
@@ -22,6 +23,14 @@ impl GroupBackend for Coordinator {
 
     fn wait_committed(&self, ticket: CommitTicket, deadline: Deadline) -> Result<()> {
         Coordinator::wait_committed(self, ticket, deadline)
+    }
+
+    fn holders(&self, group: &str) -> Result<BTreeMap<Arc<str>, Vec<TopicPartition>>> {
+        match self.describe(group) {
+            Ok(view) => Ok(view.members.into_iter().map(|m| (m.member_id, m.assignment)).collect()),
+            Err(error) if error.kind() == ErrorKind::GroupIdNotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+        }
     }
 
     fn committed(

@@ -59,16 +59,19 @@ fn c28_every_cause_makes_a_new_assignment() {
     bed.topic("later", 2);
     bed.settle(&mut [&mut a, &mut b]);
     assert_eq!(a.owns.len() + b.owns.len(), 4, "a topic was created");
+    bed.node.create_partitions("t", 4).unwrap();
+    bed.settle(&mut [&mut a, &mut b]);
+    assert_eq!((a.owns.len(), b.owns.len()), (3, 3), "a topic has grown");
     a.session.subscribe(names(&["later"])).unwrap();
     bed.settle(&mut [&mut a, &mut b]);
     assert_eq!((a.owns[0].topic(), b.owns[0].topic()), ("later", "t"), "a subscription changed");
     bed.node.delete_topics(&["later"]).remove(0).unwrap();
     bed.settle(&mut [&mut a, &mut b]);
-    assert_eq!((a.owns.len(), b.owns.len()), (0, 2), "a topic was deleted");
+    assert_eq!((a.owns.len(), b.owns.len()), (0, 4), "a topic was deleted");
     a.session.subscribe(names(&["t"])).unwrap();
     drop(b);
     a.poll();
-    assert_eq!(a.owns.len(), 2, "a member left");
+    assert_eq!(a.owns.len(), 4, "a member left");
 }
 
 #[test]

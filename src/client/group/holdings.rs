@@ -1,0 +1,93 @@
+//! What a member holds, and how it is committed.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use crate::backend::{Backend, CommitOffset, CommitRequest, CommitTicket, MemberRef};
+use crate::base::wait::Deadline;
+use crate::base::{Result, TopicPartition};
+
+use super::super::consumer_event::Events;
+use super::super::consumer_settings::ConsumerSettings;
+use super::super::fetcher::Fetcher;
+use super::super::offsets::Offsets;
+use super::super::slot::{Context, Slot};
+use super::committed::OffsetAndMetadata;
+
+/// How long a commit waits for the disk: Kafka's `default.api.timeout.ms`.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Apart from the consumer, so that its fetcher can be changed meanwhile.
+pub(in crate::client) fn context<'c>(
+    backend: &'c dyn Backend,
+    settings: &ConsumerSettings,
+    events: &'c RefCell<Events>,
+) -> Context<'c> {
+    Context { backend, reset: settings.reset, skip_corrupt: settings.skip_corrupt, events }
+}
+
+/// The known positions of all assigned partitions.
+pub(super) fn positions(fetcher: &Fetcher) -> Offsets {
+    let known = |tp: &TopicPartition| {
+        let position = fetcher.slot(tp).and_then(Slot::known_position)?;
+        Some((tp.clone(), position))
+    };
+    fetcher.partitions().filter_map(known).collect()
+}
+
+/// Commits, and does not wait. The first refusal is the error; what was not refused has been
+/// committed nevertheless.
+pub(super) fn place<'a>(
+    backend: &dyn Backend,
+    group: &str,
+    member: Option<&MemberRef>,
+    offsets: &[CommitOffset<'a>],
+) -> Result<(CommitTicket, Result<()>)> {
+    let request = CommitRequest { group, member, offsets };
+    let reply = backend.groups()?.commit(&request)?;
+    let refused = reply.refused.into_iter().next();
+    let outcome = match refused {
+        None => Ok(()),
+        Some((partition, error)) if error.partition().is_some() => {
+            drop(partition);
+            Err(error)
+        }
+        Some((partition, error)) => Err(error.with_partition(&partition)),
+    };
+    Ok((reply.ticket, outcome))
+}
+
+/// Commits, and waits until that is as durable as the topics.
+pub(super) fn commit(
+    backend: &dyn Backend,
+    group: &str,
+    member: Option<&MemberRef>,
+    offsets: &[CommitOffset<'_>],
+) -> Result<()> {
+    let (ticket, outcome) = place(backend, group, member, offsets)?;
+    let deadline = Deadline::after(backend.clock(), PATIENCE);
+    backend.groups()?.wait_committed(ticket, deadline)?;
+    outcome
+}
+
+pub(super) fn commit_offsets(
+    backend: &dyn Backend,
+    group: &str,
+    member: Option<&MemberRef>,
+    offsets: &Offsets,
+) -> Result<()> {
+    let plain: Vec<_> = offsets.iter().map(|(tp, offset)| plain(tp, offset)).collect();
+    commit(backend, group, member, &plain)
+}
+
+pub(super) fn plain(partition: &TopicPartition, offset: u64) -> CommitOffset<'_> {
+    CommitOffset { partition, offset, leader_epoch: None, metadata: "" }
+}
+
+pub(super) fn detailed<'a>(
+    partition: &'a TopicPartition,
+    offset: &'a OffsetAndMetadata,
+) -> CommitOffset<'a> {
+    let OffsetAndMetadata { offset, leader_epoch, ref metadata } = *offset;
+    CommitOffset { partition, offset, leader_epoch, metadata }
+}

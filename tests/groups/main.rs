@@ -1,0 +1,12 @@
+//! Consumer groups through the public surface, on each kind of log. Time is the manual clock's.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod bed;
+mod commits;
+mod listeners;
+mod membership;
+mod runs;
+mod statics;
+mod stress;
+mod waiting;
