@@ -1,5 +1,6 @@
 //! A segment as a snapshot sees it: how far it reaches, and how to read it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,19 +57,37 @@ impl Layer {
 
     /// A cursor that stands in front of the batch that `target` is after.
     pub(super) fn cursor(&self, target: Target) -> Result<Cursor> {
-        let (source, entry) = match self.sealed {
-            Some((file_len, crc)) => {
-                let load = || self.load(file_len, crc);
-                let loaded = self.segment.files.loaded(self.segment.number, load)?;
+        let (source, entry) = match self.as_sealed() {
+            Some((file_len, crc, layer)) => {
+                let loaded = layer.loaded(file_len, crc)?;
                 let entry = index::find_packed(&loaded.entries, target);
                 (loaded.source, entry)
             }
             None => {
                 let entry = index::find(&self.segment.live.read(), target);
+                if entry.is_none() && self.segment.end.get().is_some() {
+                    // Sealed in between: the index has gone to the footer.
+                    return self.cursor(target);
+                }
                 (Source::read(self.segment.file()?), entry)
             }
         };
         Ok(self.cursor_at(source, entry))
+    }
+
+    /// The segment as it was sealed, with the lengths and the footer's checksum to load it by:
+    /// before this snapshot was taken, or since.
+    fn as_sealed(&self) -> Option<(u64, u32, Cow<'_, Self>)> {
+        if let Some((file_len, crc)) = self.sealed {
+            return Some((file_len, crc, Cow::Borrowed(self)));
+        }
+        let end = self.segment.end.get()?;
+        let layer = Self::of_end(Arc::clone(&self.segment), end);
+        Some((end.file_len, end.footer_crc, Cow::Owned(layer)))
+    }
+
+    fn loaded(&self, file_len: u64, crc: u32) -> Result<Loaded> {
+        self.segment.files.loaded(self.segment.number, || self.load(file_len, crc))
     }
 
     fn cursor_at(&self, source: Source, entry: Option<Entry>) -> Cursor {
@@ -118,14 +137,7 @@ impl Layer {
 
     /// The first batch behind byte `position` and offset `from` that the index leads to.
     fn sound_behind(&self, from: u64, position: u64) -> Result<u64> {
-        let entries = match self.sealed {
-            Some((file_len, crc)) => {
-                let load = || self.load(file_len, crc);
-                let loaded = self.segment.files.loaded(self.segment.number, load)?;
-                index::unpack(&loaded.entries)
-            }
-            None => self.segment.live.read().clone(),
-        };
+        let entries = self.entries()?;
         let source = Source::read(self.segment.file()?);
         for entry in entries.into_iter().filter(|entry| u64::from(entry.position) > position) {
             match self.cursor_at(source.clone(), Some(entry)).header() {
@@ -137,6 +149,19 @@ impl Layer {
             }
         }
         Ok(self.next_offset)
+    }
+
+    /// The whole index.
+    fn entries(&self) -> Result<Vec<Entry>> {
+        match self.as_sealed() {
+            Some((file_len, crc, layer)) => {
+                Ok(index::unpack(&layer.loaded(file_len, crc)?.entries))
+            }
+            None => match self.segment.live.read().clone() {
+                gone if gone.is_empty() && self.segment.end.get().is_some() => self.entries(),
+                live => Ok(live),
+            },
+        }
     }
 
     fn live_entry(&self, offset: u64) -> Option<Entry> {

@@ -34,8 +34,8 @@ impl SegmentLog {
 
     fn seal(&mut self, position: usize, mut layer: Layer) -> Result<()> {
         let (file_len, crc) = self.finish_file_or_fail(&layer)?;
-        let record =
-            Record::SegmentSealed { number: layer.segment.number, end: layer.end(file_len, crc) };
+        let end = layer.end(file_len, crc);
+        let record = Record::SegmentSealed { number: layer.segment.number, end };
         let name = self.name.clone();
         let place = |error: Error| error.with_partition(&name);
         let sequence = self.files.manifest().append(&[record]).map_err(place)?;
@@ -48,7 +48,8 @@ impl SegmentLog {
             *slot = layer;
         }
         self.publish();
-        // Views from before search from the front now: slower, and right.
+        // Views from before find the index in the footer now.
+        segment.end.get_or_init(|| end);
         segment.live.write().clear();
         self.files.cache.set_dirty(segment.number, false);
         self.files.manifest().sync_to(sequence).map_err(place)?;

@@ -1,8 +1,8 @@
 //! One segment file: its identity, and what all snapshots that name it share.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -10,6 +10,7 @@ use super::files::LogFiles;
 use super::index::Entry;
 use super::key::PartitionKey;
 use super::layout::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::manifest::SegmentEnd;
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::disk::DiskFile;
 
@@ -30,6 +31,8 @@ pub(super) struct Segment {
     pub(super) name_mark: u64,
     /// The index while the segment is not sealed.
     pub(super) live: RwLock<Vec<Entry>>,
+    /// How it ends, once it is sealed and its index stands in its footer; set before `live` goes.
+    pub(super) end: OnceLock<SegmentEnd>,
     /// Bytes from the front that are known to be durable. Only the writer moves it.
     pub(super) synced_len: AtomicU64,
     /// Syncs of one file follow each other: the error of a failed write-back is reported once,
@@ -60,6 +63,7 @@ impl Segment {
             path: files.segment_path(number),
             name_mark,
             live: RwLock::default(),
+            end: OnceLock::new(),
             synced_len: AtomicU64::new(0),
             sync: Mutex::default(),
             failed: AtomicBool::new(false),

@@ -52,6 +52,24 @@ fn a66_a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
 }
 
 #[test]
+fn c22_a_snapshot_from_before_a_seal_knows_what_is_behind_damage() {
+    let mut bed = Bed::new(config(400, 0));
+    for i in 0..10 {
+        bed.put(&[i + 1; 10]);
+    }
+    let before = bed.log.view();
+    let path = bed.segment_files()[0].clone();
+    let mut bytes = read_file(&*bed.disk, &path);
+    bytes[64 + 96 + 16] ^= 1;
+    write_file(&*bed.disk, &path, &bytes);
+    assert_eq!(before.read(1, 1, u64::MAX).unwrap_err().kind(), ErrorKind::CorruptMessage);
+    assert_eq!(before.behind_damage(1).unwrap(), 2);
+    bed.log.seal_behind().unwrap();
+    assert_eq!(bed.log.view().behind_damage(1).unwrap(), 2);
+    assert_eq!(before.behind_damage(1).unwrap(), 2, "the index stands in the footer now");
+}
+
+#[test]
 fn damage_in_front_of_what_was_synced_is_refused() {
     let (bed, _) = one_segment(true);
     let path = bed.segment_files()[0].clone();
