@@ -57,6 +57,22 @@ impl<'a> Record<'a> {
         Self::of(Target::Name(topic), Some(key.as_ref()), None)
     }
 
+    /// A record whose key and value are null. [`key`](Self::key) makes it a tombstone.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic, Record};
+    ///
+    /// let log = EventLog::in_memory();
+    /// log.create_topic(NewTopic::new("ticks"))?;
+    /// let producer = log.producer().build()?;
+    /// let placed = producer.send(Record::null("ticks"))?.wait()?;
+    /// assert_eq!((placed.key_size, placed.value_size), (None, None));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn null(topic: &'a str) -> Self {
+        Self::of(Target::Name(topic), None, None)
+    }
+
     pub(super) fn of(target: Target<'a>, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
         Self { target, partition: None, raw: RawRecord { key, value, ..RawRecord::default() } }
     }

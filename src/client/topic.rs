@@ -62,6 +62,11 @@ impl Topic {
         Record::of(Target::Handle(self), Some(key.as_ref()), None)
     }
 
+    /// A record whose key and value are null, for this topic.
+    pub fn null(&self) -> Record<'_> {
+        Record::of(Target::Handle(self), None, None)
+    }
+
     pub(super) fn route(&self) -> &Arc<TopicRoute> {
         &self.route
     }

@@ -9,7 +9,7 @@ use crate::stage::{ChunkWish, MAX_CHUNK};
 
 use super::Partition;
 use super::appender::{Appender, Place};
-use super::call::{Call, size};
+use super::call::{Call, Stamp, size};
 use super::waiters::Woken;
 
 /// A call larger than this is written through to the segment.
@@ -17,10 +17,15 @@ const WRITE_THROUGH: usize = MAX_CHUNK / 2;
 
 /// What an attempt under the append lock came to.
 enum Attempt {
-    Done { base_offset: u64, timestamp_type: TimestampType, news: Option<News> },
+    Done {
+        appended: Appended,
+        news: Option<News>,
+    },
     NeedChunk(usize),
     NeedCeiling,
     Busy,
+    /// The settings that it was checked by hold no more.
+    Altered,
 }
 
 /// Who is to be told of an append.
@@ -54,6 +59,7 @@ impl Partition {
     #[inline]
     fn append_one(&self, record: &RawRecord<'_>) -> Option<Appended> {
         let measure = size(record).ok()?;
+        let settings = self.limits.version();
         if measure.len > self.most_at_once() {
             return None;
         }
@@ -62,6 +68,9 @@ impl Partition {
             return None;
         }
         let mut appender = self.append.lock();
+        if appender.settings != settings {
+            return None;
+        }
         let time = record.timestamp_ms.unwrap_or(now);
         let base_offset = appender.place_one(record, measure, time)?;
         self.marks.set_end(base_offset + 1);
@@ -100,25 +109,24 @@ impl Partition {
     #[inline(never)]
     fn append_all(&self, request: Append<'_>) -> Result<Appended> {
         let call = Call::measure(request.records).map_err(|e| self.error(e))?;
-        self.check_size(&call)?;
         let now = self.shared.clock.unix_ms();
-        self.check_records(&call, now)?;
         if call.bytes > WRITE_THROUGH {
             return self.append_through(&call, now, &request);
         }
         let mut deadline = None;
         loop {
-            let attempt = self.attempt(&call, now)?;
+            let settings = self.check(&call, now)?;
+            let attempt = self.attempt(&call, now, settings)?;
             let until = || {
                 let clock = &*self.shared.clock;
                 *deadline.get_or_insert_with(|| request.deadline(clock))
             };
             match attempt {
-                Attempt::Done { base_offset, timestamp_type, news } => {
+                Attempt::Done { appended, news } => {
                     if let Some(news) = news {
                         self.tell(news);
                     }
-                    return Ok(Appended { base_offset, timestamp_ms: now, timestamp_type });
+                    return Ok(appended);
                 }
                 Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
                     // A small stage, or a batch for nearly every record.
@@ -127,29 +135,45 @@ impl Partition {
                 Attempt::NeedChunk(payload) => self.refill(payload, { until }())?,
                 Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
                 Attempt::Busy => self.wait_idle({ until }())?,
+                Attempt::Altered => {}
             }
         }
     }
 
     #[inline]
-    fn attempt(&self, call: &Call<'_>, now: i64) -> Result<Attempt> {
+    fn attempt(&self, call: &Call<'_>, now: i64, settings: u32) -> Result<Attempt> {
         let mut appender = self.append.lock();
         self.check_takes(&appender)?;
         if appender.busy {
             return Ok(Attempt::Busy);
         }
+        if appender.settings != settings {
+            return Ok(Attempt::Altered);
+        }
         let base_offset = appender.next_offset;
         if base_offset + call.count() as u64 > appender.ceiling {
             return Ok(Attempt::NeedCeiling);
         }
-        let place = appender.place(call, now, &mut |batch| self.staged.write().push(batch));
+        let stamp = self.stamp(&appender, now);
+        let place = appender.place(call, stamp, &mut |batch| self.staged.write().push(batch));
         if let Place::NeedChunk(payload) = place {
             return Ok(Attempt::NeedChunk(payload));
         }
         self.marks.set_end(appender.next_offset);
         let news = self.has_news(&appender).then(|| self.news(&mut appender));
+        Ok(Attempt::Done { appended: stamp.appended(base_offset), news })
+    }
+
+    /// The times of a call that came at `now`. The log's own time is that of the append: in the
+    /// order of offsets it goes as the clock goes.
+    #[inline]
+    pub(super) fn stamp(&self, appender: &Appender, now: i64) -> Stamp {
         let timestamp_type = appender.timestamp_type;
-        Ok(Attempt::Done { base_offset, timestamp_type, news })
+        let now = match timestamp_type {
+            TimestampType::CreateTime => now,
+            TimestampType::LogAppendTime => self.shared.clock.unix_ms(),
+        };
+        Stamp { now, timestamp_type }
     }
 
     /// Enters the partition in the list of those with unsynced records, under the append lock:
@@ -201,45 +225,41 @@ impl Partition {
         in_time && (record.key.is_some() || !self.limits.needs_keys())
     }
 
+    /// Whether the topic lets the call in; the version of the settings that said so.
     #[inline]
-    fn check_records(&self, call: &Call<'_>, now: i64) -> Result<()> {
+    pub(super) fn check(&self, call: &Call<'_>, now: i64) -> Result<u32> {
+        let settings = self.limits.version();
+        self.check_size(call)?;
         if call.records().iter().all(|record| self.takes(record, now)) {
-            return Ok(());
+            return Ok(settings);
         }
-        Err(self.refuse_records(call.records(), now))
+        self.refuse_records(call.records(), now).map_or(Ok(settings), Err)
     }
 
-    /// Names every record that the topic's rules keep out, and the rule of the first.
+    /// Names every record that the topic's rules keep out, and the rule of the first; `None` when
+    /// the rules have changed and let all of them in.
     #[cold]
-    fn refuse_records(&self, records: &[RawRecord<'_>], now: i64) -> Error {
-        let refused = |(at, record)| (!self.takes(record, now)).then_some(at);
-        let refused: Vec<usize> = records.iter().enumerate().filter_map(refused).collect();
-        let first = refused.first().and_then(|at| records.get(*at));
+    fn refuse_records(&self, records: &[RawRecord<'_>], now: i64) -> Option<Error> {
         let (before, after) = self.limits.time_bounds();
-        let late = |time: &i64| !self.limits.allows_time(*time, now);
-        let (kind, message) = match first.and_then(|record| record.timestamp_ms).filter(late) {
-            Some(time) if time > now => {
-                let key = "message.timestamp.after.max.ms";
-                let ahead = format!("{} ms ahead of the clock", time.saturating_sub(now));
-                (
-                    ErrorKind::InvalidTimestamp,
-                    format!("timestamp {time} is {ahead}: {key} is {after}"),
-                )
-            }
-            Some(time) => {
-                let key = "message.timestamp.before.max.ms";
-                let behind = format!("{} ms behind the clock", now.saturating_sub(time));
-                (
-                    ErrorKind::InvalidTimestamp,
-                    format!("timestamp {time} is {behind}: {key} is {before}"),
-                )
-            }
-            None => {
+        let (needs_key, mut refused, mut first) = (self.limits.needs_keys(), Vec::new(), None);
+        for (at, record) in records.iter().enumerate() {
+            let own = record.timestamp_ms.unwrap_or(now);
+            let error = if own.saturating_sub(now) > after {
+                let ahead = format!("{} ms ahead of the clock", own.saturating_sub(now));
+                out_of_bounds(own, &ahead, "message.timestamp.after.max.ms", after)
+            } else if now.saturating_sub(own) > before {
+                let behind = format!("{} ms behind the clock", now.saturating_sub(own));
+                out_of_bounds(own, &behind, "message.timestamp.before.max.ms", before)
+            } else if needs_key && record.key.is_none() {
                 let message = "a record without a key: the topic is compacted";
-                (ErrorKind::InvalidRecord, message.to_owned())
-            }
-        };
-        Error::new(kind, message).with_partition(&self.tp).with_records(refused)
+                Error::new(ErrorKind::InvalidRecord, message)
+            } else {
+                continue;
+            };
+            refused.push(at);
+            first.get_or_insert(error);
+        }
+        Some(first?.with_partition(&self.tp).with_records(refused))
     }
 
     #[inline]
@@ -296,4 +316,9 @@ impl Partition {
         }
         Ok(true)
     }
+}
+
+fn out_of_bounds(time: i64, distance: &str, key: &str, most: i64) -> Error {
+    let message = format!("timestamp {time} is {distance}: {key} is {most}");
+    Error::new(ErrorKind::InvalidTimestamp, message)
 }

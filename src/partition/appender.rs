@@ -40,6 +40,8 @@ pub struct Appender {
     pub asked: bool,
     /// Whose time records carry. All batches that are open have this type.
     pub timestamp_type: TimestampType,
+    /// The version of the settings that hold (see `limits.rs`).
+    pub settings: u32,
     /// Payload bytes that no round has looked at.
     pub unsynced: usize,
     /// Payload bytes that no settle has looked at.
@@ -201,10 +203,9 @@ impl Appender {
     pub fn place(
         &mut self,
         call: &Call<'_>,
-        now: i64,
+        stamp: Stamp,
         opened: &mut impl FnMut(StagedBatch),
     ) -> Place {
-        let stamp = Stamp { now, timestamp_type: self.timestamp_type };
         let batches = call.batches(stamp);
         let Some(chunk) = self.current.as_mut() else {
             return Place::NeedChunk(need(call, batches));

@@ -1,5 +1,6 @@
 //! One append call, checked and measured before any lock is taken.
 
+use crate::backend::Appended;
 use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::batch::{self, Attributes, Measure};
 
@@ -139,6 +140,13 @@ impl Stamp {
     /// The record with the timestamp that it gets.
     pub fn on<'r>(self, record: &RawRecord<'r>) -> RawRecord<'r> {
         RawRecord { timestamp_ms: Some(self.of(record)), ..*record }
+    }
+
+    /// What is told of an append with such timestamps.
+    #[inline]
+    pub fn appended(self, base_offset: u64) -> Appended {
+        let Self { now, timestamp_type } = self;
+        Appended { base_offset, timestamp_ms: now, timestamp_type }
     }
 
     /// The attributes of a batch with such timestamps.

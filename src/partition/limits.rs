@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering};
 use crate::base::{Durability, TimestampType, TopicConfig};
 
 /// The settings that an append and a look at the visible end need, each readable without a lock.
-/// They change one by one: a call that runs meanwhile may see some of them old and some new.
+///
+/// They change one by one, and a call that looks at them meanwhile may see some of them old and
+/// some new. So it notes their version before it looks, and compares it with the appender's under
+/// the append lock, under which they change: what is appended went by one set of settings.
 #[derive(Debug)]
 pub struct Limits {
+    version: AtomicU32,
     max_message_bytes: AtomicU32,
     segment_bytes: AtomicU32,
     time_before_max: AtomicI64,
@@ -20,6 +24,7 @@ impl Limits {
     /// The settings of a partition that is opened.
     pub fn new(config: &TopicConfig) -> Self {
         let limits = Self {
+            version: AtomicU32::new(0),
             max_message_bytes: AtomicU32::new(0),
             segment_bytes: AtomicU32::new(0),
             time_before_max: AtomicI64::new(0),
@@ -28,12 +33,14 @@ impl Limits {
             level: AtomicU8::new(0),
         };
         limits.take(config);
+        limits.version.store(0, Ordering::Relaxed);
         limits.set_level(config.durability);
         limits
     }
 
-    /// Takes everything but the level, which changes in steps of its own.
-    pub fn take(&self, config: &TopicConfig) {
+    /// Takes everything but the level, which changes in steps of its own. Returns the version of
+    /// what holds now, for the appender; its lock is held.
+    pub fn take(&self, config: &TopicConfig) -> u32 {
         self.max_message_bytes.store(config.max_message_bytes, Ordering::Relaxed);
         self.segment_bytes.store(config.segment_bytes, Ordering::Relaxed);
         // The log's own time needs no bounds.
@@ -46,6 +53,13 @@ impl Limits {
         self.time_before_max.store(before, Ordering::Relaxed);
         self.time_after_max.store(after, Ordering::Relaxed);
         self.needs_keys.store(config.cleanup_policy.compact, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::Release).wrapping_add(1)
+    }
+
+    /// Which settings these are: to be read before any of them.
+    #[inline]
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The most encoded bytes of one call (`max.message.bytes`).

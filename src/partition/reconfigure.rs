@@ -28,7 +28,7 @@ impl Partition {
         log.set_config(Arc::clone(config));
         let mut appender = self.append.lock();
         appender.reconfigure(batch_target(config), config.message_timestamp_type);
-        self.limits.take(config);
+        appender.settings = self.limits.take(config);
     }
 
     /// Begins to promise `PowerLoss`. What is visible stays so; returns the offset up to which

@@ -27,24 +27,33 @@ impl Partition {
         request: &Append<'_>,
     ) -> Result<Appended> {
         let deadline = request.deadline(&*self.shared.clock);
-        let (base_offset, timestamp_type) = self.become_busy(call.count() as u64, deadline)?;
-        let stamp = Stamp { now, timestamp_type };
+        let (base_offset, stamp) = self.become_busy(call, now, deadline)?;
         let (written, woken, sleeper) = self.write_through(call, stamp, base_offset);
         self.shared.room.wake_all();
         woken.wake();
         self.after_append(sleeper, false);
-        written.map(|()| Appended { base_offset, timestamp_ms: now, timestamp_type })
+        written.map(|()| stamp.appended(base_offset))
     }
 
-    fn become_busy(&self, count: u64, deadline: Deadline<'_>) -> Result<(u64, TimestampType)> {
+    fn become_busy(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        deadline: Deadline<'_>,
+    ) -> Result<(u64, Stamp)> {
+        let count = call.count() as u64;
         loop {
+            let settings = self.check(call, now)?;
             let ceiling = {
                 let mut appender = self.append.lock();
                 self.check_takes(&appender)?;
+                if appender.settings != settings {
+                    continue;
+                }
                 let low = appender.next_offset + count > appender.ceiling;
                 if !appender.busy && !low {
                     appender.busy = true;
-                    return Ok((appender.next_offset, appender.timestamp_type));
+                    return Ok((appender.next_offset, self.stamp(&appender, now)));
                 }
                 low
             };

@@ -7,6 +7,7 @@ mod gate;
 mod support;
 
 mod admin;
+mod alterations;
 mod auto_create;
 mod backpressure;
 mod batches;

@@ -1,6 +1,6 @@
 //! What a record is, and that it comes back as it went in.
 
-use alluvium::{ErrorKind, EventLog, Header, Record, TopicPartition};
+use alluvium::{ErrorKind, EventLog, Header, NewTopic, OutgoingRecord, Record, TopicPartition};
 
 use crate::support::*;
 
@@ -18,14 +18,10 @@ struct Content<'a> {
 
 fn record<'a>(content: &'a Content<'a>) -> Record<'a> {
     let record = match (content.key, content.value) {
+        (None, None) => Record::null("t"),
         (Some(key), None) => Record::tombstone("t", key),
-        (key, value) => {
-            let record = Record::new("t", value.unwrap());
-            match key {
-                Some(key) => record.key(key),
-                None => record,
-            }
-        }
+        (None, Some(value)) => Record::new("t", value),
+        (Some(key), Some(value)) => Record::new("t", value).key(key),
     };
     record.headers(&content.headers)
 }
@@ -41,10 +37,7 @@ fn variety() -> Vec<Content<'static>> {
     for key in KINDS_OF_BYTES {
         for value in KINDS_OF_BYTES {
             for headers in &lists {
-                // A tombstone has a key.
-                if key.is_some() || value.is_some() {
-                    all.push(Content { key, value, headers: headers.clone() });
-                }
+                all.push(Content { key, value, headers: headers.clone() });
             }
         }
     }
@@ -66,7 +59,7 @@ fn a01_null_and_empty_differ_and_headers_keep_order_and_duplicates() {
         let log = bed.open();
         topic(&log, "t");
         let sent = variety();
-        assert_eq!(sent.len(), 32);
+        assert_eq!(sent.len(), 36);
         let producer = producer(&log);
         for content in &sent {
             place(&producer, record(content));
@@ -88,6 +81,58 @@ fn a01_a_batch_keeps_what_single_sends_keep() {
         check(&log, &sent);
         check(&bed.reopen(log), &sent);
     });
+}
+
+#[test]
+fn a01_a_large_call_and_the_logs_own_time_keep_what_small_calls_keep() {
+    let large = vec![0; 140_000];
+    for timestamp_type in ["CreateTime", "LogAppendTime"] {
+        on_each_kind(|bed| {
+            let log = bed.open();
+            let new = NewTopic::new("t").config("message.timestamp.type", timestamp_type);
+            log.create_topic(new).unwrap();
+            let mut sent = variety();
+            let headers = vec![("h", None), ("h", Some(&b""[..])), ("h", None)];
+            sent.push(Content { key: None, value: Some(&large), headers });
+            let producer = producer(&log);
+            producer.send_batch(sent.iter().map(record)).wait().unwrap();
+            for content in &sent {
+                place(&producer, record(content));
+            }
+            producer.flush().unwrap();
+            drop(producer);
+            sent.extend(variety());
+            let headers = vec![("h", None), ("h", Some(&b""[..])), ("h", None)];
+            sent.push(Content { key: None, value: Some(&large), headers });
+            check(&log, &sent);
+            check(&bed.reopen(log), &sent);
+        });
+    }
+}
+
+#[test]
+fn a01_null_and_empty_have_sizes_and_interceptors_of_their_own() {
+    let swap = |record: &mut OutgoingRecord<'_>| {
+        let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        let (key, value) = (own(record.key()), own(record.value()));
+        record.set_key(value.as_deref());
+        record.set_value(key.as_deref());
+    };
+    let log = EventLog::in_memory();
+    let topic = topic(&log, "t");
+    let producer = log.producer().interceptor(swap).build().unwrap();
+    let sizes = |record| {
+        let placed = producer.send(record).unwrap().wait().unwrap();
+        (placed.key_size, placed.value_size)
+    };
+    assert_eq!(sizes(topic.null()), (None, None));
+    assert_eq!(sizes(topic.record("")), (Some(0), None));
+    assert_eq!(sizes(topic.tombstone("")), (None, Some(0)));
+    assert_eq!(sizes(topic.record("").key("k")), (Some(0), Some(1)));
+    let read = read_all(&log, &tp("t", 0));
+    let found: Vec<_> = read.iter().map(|r| (r.key(), r.value())).collect();
+    let (empty, k) = (Some(&b""[..]), Some(&b"k"[..]));
+    assert_eq!(found, [(None, None), (empty, None), (None, empty), (empty, k)]);
 }
 
 #[test]

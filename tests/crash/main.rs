@@ -12,6 +12,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod alterations;
 mod bed;
 mod history;
 mod model;

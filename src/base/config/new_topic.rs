@@ -41,6 +41,12 @@ impl NewTopic {
         self
     }
 
+    /// A topic that keeps the last record of each key (`cleanup.policy=compact`): every record
+    /// must have a key. In this version nothing is compacted yet: every record stays.
+    pub fn compacted(self) -> Self {
+        self.config("cleanup.policy", "compact")
+    }
+
     /// Accepted and ignored: a log is one node and keeps one copy, as a cluster does with a
     /// factor of 1. So programs and tests that ask a cluster for three run unchanged.
     pub fn replication_factor(self, _factor: u16) -> Self {
