@@ -92,3 +92,13 @@ pub use coord::groups::{
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{GroupLag, ListedOffset, OffsetChange, OffsetSpec, ResetTo, TopicInfo};
+
+/// The examples of the documentation, run with those of the code.
+#[cfg(doctest)]
+#[forbid(unsafe_code)]
+mod documentation {
+    #[doc = include_str!("../docs/configuration.md")]
+    struct Configuration;
+    #[doc = include_str!("../docs/errors.md")]
+    struct Errors;
+}

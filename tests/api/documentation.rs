@@ -24,6 +24,15 @@ fn keys(error: &alluvium::Error) -> Vec<String> {
     list.split(',').map(|key| key.trim().to_owned()).collect()
 }
 
+/// The value that a cell tells, in backticks or as a word for one; `None` for none.
+fn value(cell: &str) -> Option<String> {
+    match cell {
+        "-" => None,
+        "empty" => Some(String::new()),
+        _ => Some(cell.split('`').nth(1).unwrap_or_else(|| panic!("{cell}")).to_owned()),
+    }
+}
+
 fn check(title: &str, set: impl Fn(&str, &str) -> Result<(), alluvium::Error>) {
     let rows = rows(CONFIGURATION, title);
     let unknown = refused(ErrorKind::InvalidConfig, set("no.such.key", "1"));
@@ -33,12 +42,32 @@ fn check(title: &str, set: impl Fn(&str, &str) -> Result<(), alluvium::Error>) {
     told.sort();
     assert_eq!(told, known, "{title}");
     for row in &rows {
-        let (key, default) = (row[0].trim_matches('`'), row[1].replace("empty", ""));
-        if default == "-" {
-            continue;
+        let [key, key_type, unit, default, _, bounds, example, what] = &row[..] else {
+            panic!("{row:?}");
+        };
+        let key = key.trim_matches('`');
+        assert_eq!(key.ends_with(".ms"), unit == "ms", "{key}");
+        assert!(["boolean", "string", "int", "long", "list"].contains(&&**key_type), "{key}");
+        assert!(!bounds.is_empty() && what.ends_with('.'), "{key}");
+        if let Some(default) = value(default) {
+            set(key, &default).unwrap_or_else(|e| panic!("the default of {key}: {e}"));
         }
-        set(key, &default).unwrap_or_else(|e| panic!("the default of {key}: {e}"));
+        let example = value(example).unwrap();
+        set(key, &example).unwrap_or_else(|e| panic!("the example of {key}: {e}"));
+        if matches!(&**key_type, "int" | "long") {
+            refused(ErrorKind::InvalidConfig, set(key, "many"));
+            refused(ErrorKind::InvalidConfig, set(key, "-1"));
+        }
+        // What can only be what it is says so.
+        let is_only = refused_but_itself(&example, |value| set(key, value));
+        assert!(!is_only || what.starts_with("Without effect"), "{key}: {what}");
     }
+}
+
+/// Whether a key takes no value but this one.
+fn refused_but_itself(one: &str, set: impl Fn(&str) -> Result<(), alluvium::Error>) -> bool {
+    let others = ["", "0", "1", "5", "true", "false", "all", "none", "earliest", "round-robin"];
+    others.iter().filter(|other| **other != one).all(|other| set(other).is_err())
 }
 
 #[test]
@@ -61,5 +90,17 @@ fn every_kind_of_error_is_told_with_its_name_code_and_whether_to_try_again() {
     for row in rows(ERRORS, "Kinds") {
         assert_eq!(row.len(), 6, "{row:?}");
         assert!(row[4].len() > 10 && row[5].len() > 10, "cause and advice: {row:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_error_has_an_example_or_the_reason_why_not() {
+    let (_, examples) = ERRORS.split_once("## Examples\n").unwrap();
+    let (shown, reasons) = examples.split_once("Without an example here:").unwrap();
+    for kind in ErrorKind::ALL {
+        // The examples are run with those of the code.
+        let is_shown = shown.contains(&format!("ErrorKind::{kind:?})"))
+            || shown.contains(&format!("ErrorKind::{kind:?},"));
+        assert_ne!(is_shown, reasons.contains(&format!("`{kind:?}`")), "{kind:?}");
     }
 }

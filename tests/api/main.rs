@@ -37,6 +37,7 @@ mod producing;
 mod records;
 mod resets;
 mod segments;
+mod settings;
 mod timestamp_types;
 mod timestamps;
 mod topics;

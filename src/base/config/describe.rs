@@ -72,10 +72,10 @@ fn flush_messages<'a>(
     level: Durability,
 ) -> (Option<std::borrow::Cow<'a, str>>, ConfigSource) {
     let (given, source) = settings.value(key);
-    if level == Durability::Memory && given.is_some() {
-        return (given, source);
-    }
     let is = if level == Durability::PowerLoss { "1" } else { "9223372036854775807" };
+    if level == Durability::Memory {
+        return given.map_or((Some(is.into()), ConfigSource::DefaultConfig), |g| (Some(g), source));
+    }
     if given.is_some_and(|given| given == is) {
         return (Some(is.into()), source);
     }

@@ -10,11 +10,11 @@ pub const LOG_KEYS: &[Key] = &[
     Key::new(
         "auto.create.topics.enable",
         Kind::Bool,
-        "Whether a producer that names an unknown topic creates it.",
+        "Whether a producer or a consumer that names an unknown topic creates it.",
     )
     .default("false")
     .cluster("true"),
-    Key::new("group.max.size", Kind::Int(1, i32::MAX as i64), "How many members a group may have.")
+    Key::new("group.max.size", Kind::Int(1, i32::MAX as i64), "How many members a group may have. One more is refused.")
         .default("2147483647"),
     Key::new(
         "num.partitions",
@@ -25,22 +25,26 @@ pub const LOG_KEYS: &[Key] = &[
     Key::new(
         "offset.metadata.max.bytes",
         Kind::Int(0, i32::MAX as i64),
-        "The most bytes of the metadata of a committed offset.",
+        "The most bytes of the metadata of a committed offset. A longer one fails the commit of its \
+         partition.",
     )
     .default("4096"),
     Key::new(
         "offsets.retention.check.interval.ms",
         Kind::Int(1, i32::MAX as i64),
-        "How often it is looked for offsets that have expired.",
+        "How often it is looked for offsets that have expired, in ms.",
     )
     .default("600000"),
     Key::new(
         "offsets.retention.minutes",
         Kind::Int(-1, i32::MAX as i64),
-        "How long the offsets of an empty group are kept, in minutes; -1: for ever.",
+        "How long committed offsets are kept, in minutes, once their group is empty, or nobody in it \
+         subscribes to their topic any more; -1: for ever. Each expiry is told by \
+         Admin::take_group_events, and none follows a jump of wall time at once.",
     )
     .default("-1")
-    .cluster("10080"),
+    .cluster("10080")
+    .refuses(&[("0", "the least is 1, or -1 for ever")]),
 ];
 
 /// What a log's key sets: a key of its own, or a topic's key in a unit of `factor`.

@@ -237,8 +237,30 @@ fn kafka_defaults_are_the_clusters_and_leave_the_level_alone() {
     assert_eq!((set.topics.retention_ms, set.auto_create_topics), (7, false));
 }
 
-/// A row of `docs/configuration.md`.
-fn row(key: &super::key::Key) -> String {
+/// The unit of a key's values.
+fn unit(name: &str) -> &'static str {
+    match name {
+        "flush.messages" => "records",
+        "group.max.size" => "members",
+        "min.insync.replicas" => "replicas",
+        "num.partitions" => "partitions",
+        _ if name.ends_with(".ms") => "ms",
+        _ if name.ends_with(".minutes") => "minutes",
+        _ if name.ends_with(".bytes") => "bytes",
+        _ => "",
+    }
+}
+
+/// The default of a cluster's topic or broker.
+fn of_kafka(key: &super::key::Key) -> Option<&'static str> {
+    match key.name {
+        "flush.messages" | "flush.ms" => Some("9223372036854775807"),
+        _ => key.default_of(true),
+    }
+}
+
+/// The cells of a row of `docs/configuration.md`, but for the example.
+fn row(key: &super::key::Key) -> Vec<String> {
     use super::value::Kind;
     let most = |n: i64| if n == i64::MAX { "2^63 - 1".to_owned() } else { n.to_string() };
     let least = |n: i64| if n == i64::MIN { "-2^63".to_owned() } else { n.to_string() };
@@ -254,14 +276,21 @@ fn row(key: &super::key::Key) -> String {
         "9223372036854775807" => "2^63 - 1".to_owned(),
         value => format!("`{value}`"),
     };
-    let mut default = key.default.map_or_else(|| "-".to_owned(), told);
-    if let Some(cluster) = key.cluster {
-        default += &format!("; {} with `kafka_defaults`", told(cluster));
-    }
+    let default = |value: Option<&str>| value.map_or_else(|| "-".to_owned(), told);
     let names: Vec<_> = key.log_names.iter().map(|(name, _)| format!("`{name}`")).collect();
     let names = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
     let doc = key.documentation().replace("9223372036854775807", "2^63 - 1");
-    format!("| `{}` | {default} | {bounds} | {names} | {doc} |", key.name)
+    let key_type = format!("{:?}", key.kind.config_type()).to_lowercase();
+    let (name, unit) = (format!("`{}`", key.name), unit(key.name).to_owned());
+    vec![name, key_type, unit, default(key.default), default(of_kafka(key)), bounds, names, doc]
+}
+
+/// The cells of a row, and the example among them.
+fn cells(line: &str) -> (Vec<String>, String) {
+    let inner = line.trim_start_matches("| ").trim_end_matches(" |");
+    let mut cells: Vec<_> = inner.split('|').map(|cell| cell.trim().to_owned()).collect();
+    let example = if cells.len() == 9 { cells.remove(7) } else { String::new() };
+    (cells, example.split('`').nth(1).unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -270,8 +299,26 @@ fn e08_the_documentation_says_exactly_what_the_tables_say() {
     for (title, keys) in [("## Topics", TOPIC_KEYS), ("## The log", LOG_KEYS)] {
         let (_, section) = text.split_once(&format!("{title}\n")).unwrap_or(("", ""));
         let section = section.split("\n## ").next().unwrap_or_default();
-        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        let lines = section.lines().filter(|line| line.starts_with("| `"));
+        let (rows, examples): (Vec<_>, Vec<_>) = lines.map(cells).unzip();
         let wanted: Vec<_> = keys.iter().map(row).collect();
-        assert!(rows == wanted, "{title} should be\n{}", wanted.join("\n"));
+        let lines = |rows: &[Vec<String>]| {
+            rows.iter().map(|row| row.join(" | ")).collect::<Vec<_>>().join("\n")
+        };
+        assert!(rows == wanted, "{title} should be\n{}", lines(&wanted));
+        for (key, example) in keys.iter().zip(examples) {
+            assert_ne!(
+                Some(&*example),
+                key.default,
+                "{}: an example that changes nothing",
+                key.name
+            );
+            let given = [(key.name, &*example)];
+            let taken = match title {
+                "## Topics" => on_level("process-crash", &given).map(drop),
+                _ => log(&given).map(drop),
+            };
+            taken.unwrap_or_else(|e| panic!("the example of {}: {e}", key.name));
+        }
     }
 }

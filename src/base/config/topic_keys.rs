@@ -137,8 +137,8 @@ pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "max.message.bytes",
         Kind::Int(0, 64 << 20),
-        "The most bytes that the encoded records of one send call may have. Stored records are \
-         not affected.",
+        "The most bytes that the encoded records of one call may have that go to one partition. \
+         Stored records are not affected.",
     )
     .default("1048588")
     .log(&[("message.max.bytes", 1)]),
@@ -223,8 +223,8 @@ pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "segment.bytes",
         Kind::Int(1 << 20, GIB),
-        "A segment rolls before it would grow beyond this many bytes; no send call may have more \
-         encoded bytes.",
+        "A segment rolls before it would grow beyond this many bytes; no call may have more encoded \
+         bytes for one partition.",
     )
     .default("67108864")
     .cluster("1073741824")
@@ -257,7 +257,11 @@ pub const TOPIC_KEYS: &[Key] = &[
 ];
 
 /// Keys that Kafka 4 has given up.
-pub const GONE_KEYS: [&str; 2] = ["message.downconversion.enable", "message.format.version"];
+pub const GONE_KEYS: [&str; 3] = [
+    "message.downconversion.enable",
+    "message.format.version",
+    "message.timestamp.difference.max.ms",
+];
 
 /// The topic's key of this name.
 pub fn topic_key(name: &str) -> Option<&'static Key> {
