@@ -31,8 +31,10 @@ fn main() {
     }
     let mut rows = every_row();
     keep_wanted(&mut rows, filter(&args));
-    measure_by_criterion(&mut rows);
     let says = |wanted: &str| args.iter().any(|arg| arg == wanted);
+    if !says("--table") {
+        measure_by_criterion(&mut rows);
+    }
     if says("--list") {
         return;
     }
@@ -73,8 +75,17 @@ fn filter(args: &[String]) -> Option<&str> {
     let takes_value = |option: &str| {
         option.starts_with("--")
             && !option.contains('=')
-            && !["--bench", "--test", "--list", "--exact", "--quick", "--verbose", "--quiet"]
-                .contains(&option)
+            && ![
+                "--bench",
+                "--test",
+                "--table",
+                "--list",
+                "--exact",
+                "--quick",
+                "--verbose",
+                "--quiet",
+            ]
+            .contains(&option)
     };
     let free = |at: &usize| {
         !args[*at].starts_with('-') && !at.checked_sub(1).is_some_and(|b| takes_value(&args[b]))

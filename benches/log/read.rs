@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::bed::{Bed, LOG, Plan, TOPIC};
 use crate::data::{Data, LARGE, SMALL, encoded_len};
-use crate::limits::{CRC_BATCH, PARK, SPIN, SYNC, WALK};
+use crate::limits::{CHANNEL, MAPPED_READ, SPIN, SYNC, WALK};
 use crate::row::{Row, Sample};
 
 use Durability::{Memory, PowerLoss, ProcessCrash};
@@ -25,18 +25,16 @@ pub fn rows() -> Vec<Row> {
         scan("scan active", SMALL, || active(SMALL)),
         scan("scan active", LARGE, || active(LARGE)),
         scan("scan in memory", SMALL, || filled(Plan::new(Memory), SMALL).into()),
-        point("read one by offset, sealed", "1048576", || sealed(SMALL)),
-        point("read one by offset, active", "1048576", || active(SMALL)),
-        point("read one by offset, sealed, one batch", "1", || sealed(SMALL)),
-        point("read one by offset, active, one batch", "1", || active(SMALL)),
+        point("read one by offset, sealed", || sealed(SMALL)),
+        point("read one by offset, active", || active(SMALL)),
     ]
 }
 
 /// From a producer to a consumer in another thread.
 pub fn hand_off_rows() -> Vec<Row> {
     vec![
-        hand_off("blocking, memory", Memory, Poll::Blocking, PARK),
-        hand_off("blocking, process-crash", ProcessCrash, Poll::Blocking, PARK),
+        hand_off("blocking, memory", Memory, Poll::Blocking, CHANNEL),
+        hand_off("blocking, process-crash", ProcessCrash, Poll::Blocking, CHANNEL),
         hand_off("blocking, power-loss", PowerLoss, Poll::Blocking, SYNC),
         hand_off("spinning, memory", Memory, Poll::Spinning, SPIN),
         hand_off("spinning, process-crash", ProcessCrash, Poll::Spinning, SPIN),
@@ -121,22 +119,16 @@ fn scan(what: &str, value: usize, make: fn() -> Library) -> Row {
             Sample::new(elapsed, count)
         }
     });
-    row.limited_by(WALK, encoded_len(value) as f64)
+    row.limited_by(WALK, encoded_len(value) as f64).aim(1.82)
 }
 
 /// A seek to an offset and a poll of the record that stands there. It cannot be had without the
 /// checksum of its batch, which holds about 16 KiB.
-///
-/// A fetch reads `max.partition.fetch.bytes` ahead, 1 MiB by default; 1 makes it one batch.
-fn point(name: &'static str, fetch_bytes: &'static str, make: fn() -> Library) -> Row {
+fn point(name: &'static str, make: fn() -> Library) -> Row {
     const READS: usize = 200;
     let row = Row::new("read", name, move || {
         let library = make();
-        let mut consumer = reader_with(
-            &library.log,
-            0,
-            &[("max.poll.records", "1"), ("max.partition.fetch.bytes", fetch_bytes)],
-        );
+        let mut consumer = reader_with(&library.log, 0, &[("max.poll.records", "1")]);
         let mut records = Records::default();
         let mut state = 1_u64;
         let place = partition(0);
@@ -153,7 +145,7 @@ fn point(name: &'static str, fetch_bytes: &'static str, make: fn() -> Library) -
             Sample::new(start.elapsed(), READS)
         }
     });
-    row.limited_by(CRC_BATCH, (16 << 10) as f64)
+    row.limited_by(MAPPED_READ, 1.0).aim(2.0)
 }
 
 #[derive(Clone, Copy)]
@@ -218,5 +210,6 @@ fn hand_off(name: &'static str, level: Durability, poll: Poll, limit: &'static s
             })
         }
     });
-    row.limited_by(limit, 1.0)
+    let aim = if matches!(poll, Poll::Spinning) { 1.5 } else { 1.3 };
+    row.limited_by(limit, 1.0).aim(aim)
 }

@@ -5,7 +5,7 @@ use super::damage::Damage;
 use super::headers::HeadersView;
 use super::record::{
     HAS_HEADERS, HAS_KEY, HAS_VALUE, HEADERS_HEAD_BYTES, HORIZON_BYTES, KEY_LEN_MASK, KNOWN_FLAGS,
-    NO_TIMESTAMP, RECORD_HEAD_BYTES, padded,
+    NO_TIMESTAMP, RECORD_ALIGN, RECORD_HEAD_BYTES, padded,
 };
 use crate::base::record::{MAX_HEADERS, MAX_RECORD_BYTES};
 
@@ -14,7 +14,7 @@ use crate::base::record::{MAX_HEADERS, MAX_RECORD_BYTES};
 pub struct RecordReader<'a> {
     payload: &'a [u8],
     position: usize,
-    /// Why there is nothing to read at all.
+    /// Why there is nothing to read at all; the payload is then empty.
     refused: Option<Damage>,
 }
 
@@ -25,9 +25,11 @@ impl<'a> RecordReader<'a> {
     #[must_use]
     pub fn new(attributes: Attributes, payload: &'a [u8]) -> Self {
         let position = if attributes.has_delete_horizon() { HORIZON_BYTES } else { 0 };
-        let compressed = (attributes.codec() != 0)
-            .then_some(Damage::unknown("records are compressed with a codec that is not built in"));
-        Self { payload, position, refused: compressed }
+        if attributes.codec() != 0 {
+            let codec = "records are compressed with a codec that is not built in";
+            return Self { payload: &[], position, refused: Some(Damage::unknown(codec)) };
+        }
+        Self { payload, position, refused: None }
     }
 
     /// Reads `payload` from the record at `position`, a value that
@@ -49,19 +51,39 @@ impl<'a> RecordReader<'a> {
     ///
     /// Bytes that are not a record.
     #[allow(clippy::should_implement_trait, reason = "fallible: `while let Some(r) = next()?`")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<RecordView<'a>>, Damage> {
-        if let Some(damage) = self.refused {
-            return Err(damage);
-        }
-        let Some(rest) = self.payload.get(self.position..) else {
-            return Err(Damage::new("payload ends before its first record"));
+        let Some(rest) = self.payload.get(self.position..).filter(|rest| !rest.is_empty()) else {
+            return self.end();
         };
-        if rest.is_empty() {
-            return Ok(None);
-        }
         let record = RecordView::parse(rest)?;
         self.position += record.encoded_len();
         Ok(Some(record))
+    }
+
+    /// Checks the next record as [`next`](Self::next) does, steps over it, and tells no more than
+    /// its offset delta.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    #[inline(always)]
+    pub fn step(&mut self) -> Result<Option<u32>, Damage> {
+        let Some(rest) = self.payload.get(self.position..).filter(|rest| !rest.is_empty()) else {
+            return self.end().map(|_| None);
+        };
+        let record = RecordView::parse(rest)?;
+        self.position += record.encoded_len();
+        Ok(Some(record.offset_delta))
+    }
+
+    #[cold]
+    fn end(&self) -> Result<Option<RecordView<'a>>, Damage> {
+        match self.refused {
+            Some(damage) => Err(damage),
+            None if self.position == self.payload.len() => Ok(None),
+            None => Err(Damage::new("payload ends before its first record")),
+        }
     }
 }
 
@@ -81,30 +103,36 @@ pub struct RecordView<'a> {
 }
 
 const BEHIND: Damage = Damage::new("record reaches behind its payload");
+const LENGTH: Damage = Damage::new("record length is out of bounds");
+const PADDING: Damage = Damage::new("record padding is not zero");
+const FLAGS: Damage = Damage::new("record has unknown attributes");
+const TIMESTAMP: Damage = Damage::new("record has a timestamp and says that it has none");
+const NULL: Damage = Damage::new("record has bytes where it says null");
 const INSIDE: Damage = Damage::new("record's parts are longer than the record");
 
 impl<'a> RecordView<'a> {
     /// The record that `bytes` begin with.
+    ///
+    /// Inlined into whoever walks over records, so that it computes only what that one wants.
+    #[inline(always)]
     fn parse(bytes: &'a [u8]) -> Result<Self, Damage> {
         let head = bytes.first_chunk::<RECORD_HEAD_BYTES>().ok_or(BEHIND)?;
         let [len, offset_delta, ts_delta, key_word] = words(head);
         let len = len as usize;
         if !(RECORD_HEAD_BYTES..=MAX_RECORD_BYTES).contains(&len) {
-            return Err(Damage::new("record length is out of bounds"));
+            return Err(LENGTH);
         }
         let end = padded(len);
-        let (record, padding) = bytes.get(..end).ok_or(BEHIND)?.split_at(len);
-        if padding.iter().any(|&b| b != 0) {
-            return Err(Damage::new("record padding is not zero"));
-        }
+        let record = bytes.get(..end).ok_or(BEHIND)?;
+        check_padding(record, end - len)?;
         let flags = key_word & !KEY_LEN_MASK;
         if flags & !KNOWN_FLAGS != 0 {
-            return Err(Damage::new("record has unknown attributes"));
+            return Err(FLAGS);
         }
         if flags & NO_TIMESTAMP != 0 && ts_delta != 0 {
-            return Err(Damage::new("record has a timestamp and says that it has none"));
+            return Err(TIMESTAMP);
         }
-        let (_, body) = record.split_at(RECORD_HEAD_BYTES);
+        let body = record.get(RECORD_HEAD_BYTES..len).ok_or(BEHIND)?;
         let parts = Parts::split(body, (key_word & KEY_LEN_MASK) as usize, flags)?;
         Ok(Self {
             offset_delta,
@@ -114,6 +142,28 @@ impl<'a> RecordView<'a> {
             headers: parts.headers,
             padded: end,
         })
+    }
+
+    /// The record that `bytes` begin with, which was checked before, and what is behind it. Of
+    /// anything else: none, or one with the wrong parts.
+    #[inline(always)]
+    #[must_use]
+    pub fn lend(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let [len, offset_delta, ts_delta, key_word] = words(bytes.first_chunk()?);
+        let (len, key_len) = (len as usize, (key_word & KEY_LEN_MASK) as usize);
+        let padded = padded(len);
+        let (record, rest) = bytes.split_at_checked(padded)?;
+        let body = record.get(RECORD_HEAD_BYTES..len)?;
+        let parts = Parts::split(body, key_len, key_word & HAS_HEADERS).ok()?;
+        let view = Self {
+            offset_delta,
+            ts_delta: (key_word & NO_TIMESTAMP == 0).then_some(ts_delta.cast_signed()),
+            key: (key_word & HAS_KEY != 0).then_some(parts.key),
+            value: (key_word & HAS_VALUE != 0).then_some(parts.value),
+            headers: parts.headers,
+            padded,
+        };
+        Some((view, rest))
     }
 
     /// The headers, in order.
@@ -137,7 +187,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    #[inline]
+    #[inline(always)]
     fn split(body: &'a [u8], key_len: usize, flags: u32) -> Result<Self, Damage> {
         if flags & HAS_HEADERS != 0 {
             return Self::split_with_headers(body, key_len);
@@ -146,6 +196,7 @@ impl<'a> Parts<'a> {
         Ok(Self { key, value, headers: HeadersView::default() })
     }
 
+    #[inline(never)]
     fn split_with_headers(body: &'a [u8], key_len: usize) -> Result<Self, Damage> {
         let (head, rest) = body.split_first_chunk::<HEADERS_HEAD_BYTES>().ok_or(INSIDE)?;
         let [v0, v1, v2, v3, c0, c1, c2, c3] = *head;
@@ -161,13 +212,22 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The last `padding` bytes, at most 7, must be zero: one content has one encoding.
+#[inline(always)]
+fn check_padding(record: &[u8], padding: usize) -> Result<(), Damage> {
+    let last = record.last_chunk::<RECORD_ALIGN>().ok_or(BEHIND)?;
+    // In two steps, because a shift by 64 is none.
+    let rest = u64::from_le_bytes(*last) >> 8 >> (56 - 8 * padding);
+    if padding != 0 && rest != 0 { Err(PADDING) } else { Ok(()) }
+}
+
 /// Null when the flag is clear; a null must not have bytes.
-#[inline]
+#[inline(always)]
 fn nullable(bytes: &[u8], flag: u32) -> Result<Option<&[u8]>, Damage> {
     match (flag != 0, bytes.is_empty()) {
         (true, _) => Ok(Some(bytes)),
         (false, true) => Ok(None),
-        (false, false) => Err(Damage::new("record has bytes where it says null")),
+        (false, false) => Err(NULL),
     }
 }
 

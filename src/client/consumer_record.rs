@@ -18,6 +18,7 @@ pub struct ConsumerRecord<'r> {
 }
 
 impl<'r> ConsumerRecord<'r> {
+    #[inline(always)]
     pub(super) fn new(
         partition: &'r TopicPartition,
         offset: u64,
@@ -34,24 +35,28 @@ impl<'r> ConsumerRecord<'r> {
     }
 
     /// The partition, from 0.
+    #[inline]
     #[must_use]
     pub fn partition(&self) -> u32 {
         self.partition.partition()
     }
 
     /// Topic and partition.
+    #[inline]
     #[must_use]
     pub fn topic_partition(&self) -> &'r TopicPartition {
         self.partition
     }
 
     /// The offset in the partition.
+    #[inline]
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The time in milliseconds since the Unix epoch; `None` if the record has none.
+    #[inline]
     #[must_use]
     pub fn timestamp_ms(&self) -> Option<i64> {
         self.timestamp_ms
@@ -64,12 +69,14 @@ impl<'r> ConsumerRecord<'r> {
     }
 
     /// The key; `None` when it is null, which an empty one is not.
+    #[inline]
     #[must_use]
     pub fn key(&self) -> Option<&'r [u8]> {
         self.view.key
     }
 
     /// The value; `None` when it is null: a tombstone.
+    #[inline]
     #[must_use]
     pub fn value(&self) -> Option<&'r [u8]> {
         self.view.value

@@ -31,6 +31,7 @@ mod slot;
 mod topic;
 mod wakeup;
 mod walk;
+mod window;
 mod worker;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::slice;
 use bytes::Bytes;
 
 use crate::base::{TimestampType, TopicPartition};
-use crate::batch::{BatchHeader, RecordReader};
+use crate::batch::{BatchHeader, RecordView};
 
 use super::consumer_record::ConsumerRecord;
 use super::offsets::Offsets;
@@ -221,8 +221,11 @@ pub struct RecordsIter<'r> {
 #[derive(Clone)]
 struct OpenSpan<'r> {
     partition: &'r TopicPartition,
-    span: &'r Span,
-    reader: RecordReader<'r>,
+    base_offset: u64,
+    base_timestamp: i64,
+    timestamp_type: TimestampType,
+    /// The payload from the next record on.
+    rest: &'r [u8],
     left: usize,
 }
 
@@ -232,6 +235,7 @@ impl<'r> RecordsIter<'r> {
     }
 
     /// Opens the next span; false when there is none.
+    #[inline(never)]
     fn open(&mut self) -> bool {
         loop {
             // The part of `spans` is the one that `parts` gave last.
@@ -253,17 +257,20 @@ impl<'r> RecordsIter<'r> {
 
 impl<'r> OpenSpan<'r> {
     fn new(partition: &'r TopicPartition, span: &'r Span) -> Self {
-        let reader = RecordReader::at(&span.payload, span.start);
-        Self { partition, span, reader, left: span.count }
+        let Span { base_offset, base_timestamp, timestamp_type, count: left, .. } = *span;
+        let rest = span.payload.get(span.start..).unwrap_or_default();
+        Self { partition, base_offset, base_timestamp, timestamp_type, rest, left }
     }
 
+    #[inline(always)]
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
         self.left = self.left.checked_sub(1)?;
-        let view = self.reader.next().ok()??;
-        let offset = self.span.base_offset.saturating_add(u64::from(view.offset_delta));
-        let base = self.span.base_timestamp;
+        let (view, rest) = RecordView::lend(self.rest)?;
+        self.rest = rest;
+        let offset = self.base_offset.saturating_add(u64::from(view.offset_delta));
+        let base = self.base_timestamp;
         let timestamp = view.ts_delta.map(|delta| base.saturating_add(i64::from(delta)));
-        let timestamp = (timestamp, self.span.timestamp_type);
+        let timestamp = (timestamp, self.timestamp_type);
         Some(ConsumerRecord::new(self.partition, offset, timestamp, view))
     }
 }
@@ -271,6 +278,7 @@ impl<'r> OpenSpan<'r> {
 impl<'r> Iterator for RecordsIter<'r> {
     type Item = ConsumerRecord<'r>;
 
+    #[inline]
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
         loop {
             if let Some(record) = self.open.as_mut().and_then(OpenSpan::next) {

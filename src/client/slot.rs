@@ -18,6 +18,7 @@ use super::positions::Position;
 use super::records::Records;
 use super::routes::door;
 use super::walk::walk;
+use super::window::Window;
 
 /// What a slot needs to know of its consumer.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,7 @@ pub(super) struct Slot {
     buffered: usize,
     gaps: Vec<(u64, u64)>,
     hint: FetchHint,
+    window: Window,
     /// The topic was deleted and the caller has been told.
     orphaned: bool,
     paused: bool,
@@ -86,6 +88,7 @@ impl Slot {
             buffered: 0,
             gaps: Vec::new(),
             hint: FetchHint::default(),
+            window: Window::default(),
             orphaned: false,
             paused: false,
             has_turn: false,
@@ -173,6 +176,7 @@ impl Slot {
         self.buffered = 0;
         self.gaps.clear();
         self.hint = FetchHint::default();
+        self.window = Window::default();
     }
 
     /// The offset of the next record to give; fixes a position that was not yet known.
@@ -218,12 +222,26 @@ impl Slot {
         into: &mut Records,
     ) -> Result<()> {
         let before = into.len();
-        self.give(room.records, into)?;
-        if self.batches.is_empty() && room.bytes > 0 && into.len() - before < room.records {
-            self.fetch(context, room.bytes, into)?;
+        let (mut left, mut brought) = (room.bytes, 0);
+        loop {
             self.give(room.records - (into.len() - before), into)?;
+            let is_full = into.len() - before >= room.records || !self.batches.is_empty();
+            // The next fetch brings as much as the last one at least: batches are whole.
+            if is_full || left < brought.max(1) {
+                return Ok(());
+            }
+            let asked = self.window.ask(left);
+            match self.fetch(context, asked, into) {
+                // Told by the poll that begins with it, as if it had not been tried.
+                Err(_) if into.len() > before => {
+                    self.forget();
+                    return Ok(());
+                }
+                outcome => outcome?,
+            }
+            brought = self.buffered;
+            left = if self.window.note(asked, brought) { left.saturating_sub(brought) } else { 0 };
         }
-        Ok(())
     }
 
     /// After a deletion: goes over to a new topic of the name, from where the policy says.

@@ -42,14 +42,14 @@ pub(super) fn walk(batch: &FetchedBatch, from: u64, room: usize) -> Result<Walke
     };
     let start = reader.position();
     let mut given = Walked { start, end: start, next_offset: from, finished: false, ..done };
+    let base = batch.header.base_offset;
     while given.count < room {
-        let record = match reader.next() {
-            Ok(Some(record)) => record,
+        let offset = match reader.step() {
+            Ok(Some(delta)) => base.saturating_add(u64::from(delta)),
             Ok(None) => return Ok(finish(given, behind)),
             Err(_) if given.count > 0 => return Ok(given),
             Err(damage) => return Err(damage),
         };
-        let offset = batch.header.base_offset.saturating_add(u64::from(record.offset_delta));
         if offset >= batch.below {
             return Ok(finish(given, behind));
         }

@@ -106,6 +106,14 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads at `position`; fewer bytes than asked for only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 
+    /// As [`read_at`](Self::read_at), into fresh memory.
+    fn read_fresh(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; len];
+        let read = self.read_at(&mut buffer, position)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
     /// Writes all `parts`, one behind the other, from `position` on. After an error any part of
     /// them may have been written.
     fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()>;

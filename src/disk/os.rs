@@ -180,6 +180,24 @@ impl DiskFile for OsFile {
         Ok(filled)
     }
 
+    #[cfg(unix)]
+    fn read_fresh(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        use rustix::buffer::spare_capacity;
+        // Memory that is overwritten at once need not be zeroed before.
+        let mut buffer = Vec::with_capacity(len);
+        while buffer.len() < len {
+            let at = position + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The memory may have more room than was asked for.
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+
     fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
         match parts {
             [] => Ok(()),

@@ -52,6 +52,11 @@ impl Cursor {
         Self { source, salt, position, limit, floor }
     }
 
+    /// For somebody who wants about so many bytes.
+    pub(super) fn wanting(self, bytes: u64) -> Self {
+        Self { source: self.source.wanted(bytes), ..self }
+    }
+
     pub(super) fn position(&self) -> u64 {
         self.position
     }

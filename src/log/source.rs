@@ -9,6 +9,8 @@ use crate::disk::DiskFile;
 
 /// A piece that stays in the second-level cache while it is decoded.
 const PIECE: u64 = 64 << 10;
+/// What a batch that the stage has filled is within.
+const ONE_BATCH: u64 = 18 << 10;
 
 /// The bytes of one segment file.
 #[derive(Clone, Debug)]
@@ -23,12 +25,22 @@ pub(super) enum Source {
         at: u64,
         /// The bytes that were read last.
         piece: Bytes,
+        /// How many to read at once.
+        stride: u64,
     },
 }
 
 impl Source {
     pub(super) fn read(file: Arc<dyn DiskFile>) -> Self {
-        Source::Read { file, at: 0, piece: Bytes::new() }
+        Source::Read { file, at: 0, piece: Bytes::new(), stride: PIECE }
+    }
+
+    /// For somebody who wants about so many bytes: no more is read than may be wanted.
+    pub(super) fn wanted(mut self, bytes: u64) -> Self {
+        if let Source::Read { stride, .. } = &mut self {
+            *stride = bytes.clamp(ONE_BATCH, PIECE);
+        }
+        self
     }
 
     /// The bytes `position..position + len`; `None` when the file is shorter.
@@ -42,7 +54,7 @@ impl Source {
     ) -> io::Result<Option<Bytes>> {
         match self {
             Source::Whole(bytes) => Ok(cut(bytes, position, len)),
-            Source::Read { file, at, piece } => {
+            Source::Read { file, at, piece, stride } => {
                 let inside = position.checked_sub(*at).and_then(|skip| cut(piece, skip, len));
                 if inside.is_some() {
                     return Ok(inside);
@@ -51,7 +63,7 @@ impl Source {
                 if wanted > PIECE {
                     return Ok(Some(fill(&**file, position, wanted)?).filter(|b| b.len() == len));
                 }
-                let room = limit.saturating_sub(position).min(PIECE).max(wanted);
+                let room = limit.saturating_sub(position).min(*stride).max(wanted);
                 (*at, *piece) = (position, fill(&**file, position, room)?);
                 Ok(cut(piece, 0, len))
             }
@@ -67,8 +79,5 @@ fn cut(bytes: &Bytes, position: u64, len: usize) -> Option<Bytes> {
 
 fn fill(file: &dyn DiskFile, position: u64, len: u64) -> io::Result<Bytes> {
     let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    let mut buffer = vec![0; len];
-    let read = file.read_at(&mut buffer, position)?;
-    buffer.truncate(read);
-    Ok(Bytes::from(buffer))
+    file.read_fresh(len, position).map(Bytes::from)
 }

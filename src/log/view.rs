@@ -6,7 +6,7 @@ use super::cursor::Trouble;
 use super::index::Target;
 use super::layer::Layer;
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
-use crate::batch::{Batch, BatchHeader};
+use crate::batch::{Batch, BatchHeader, HEADER_BYTES};
 
 /// A partition as it was at one moment. Reading takes no lock of the partition.
 ///
@@ -242,7 +242,8 @@ impl Reading {
     /// Takes what fits of `layer`; whether there is room for more.
     fn layer(&mut self, layer: &Layer) -> Result<bool> {
         let base = layer.segment.base_offset;
-        let mut cursor = layer.cursor(Target::Offset(self.from.saturating_sub(base)))?;
+        let cursor = layer.cursor(Target::Offset(self.from.saturating_sub(base)))?;
+        let mut cursor = cursor.wanting(self.left);
         loop {
             let at = cursor.next_offset().max(self.from);
             let trouble = |t: Trouble| t.into_error(&layer.segment, at);
@@ -257,6 +258,9 @@ impl Reading {
             let batch = cursor.batch(header).map_err(trouble)?;
             self.left = self.left.saturating_sub(header.total_len());
             self.batches.push(batch);
+            if self.left < HEADER_BYTES as u64 {
+                return Ok(false);
+            }
         }
         if cursor.next_offset() == layer.next_offset {
             return Ok(true);

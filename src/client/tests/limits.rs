@@ -26,7 +26,7 @@ fn c05_a_poll_returns_at_most_max_poll_records_and_keeps_the_rest() {
     assert_eq!(values(&consumer.poll(Duration::ZERO).unwrap()), ["0", "1", "2"]);
     assert_eq!(consumer.position(&tp("t", 0)).unwrap(), 3);
     assert_eq!(values(&consumer.poll(Duration::ZERO).unwrap()), ["3", "4", "5"]);
-    assert_eq!(partition.state.lock().fetches.len(), 1, "the surplus needs no fetch");
+    assert_eq!(partition.state.lock().fetches.len(), 2, "the surplus of a batch needs no fetch");
     assert_eq!(values(&consumer.poll(Duration::ZERO).unwrap()), ["6"]);
 }
 
@@ -114,8 +114,16 @@ fn what_is_kept_for_later_polls_is_bounded_over_all_partitions() {
 fn a_fetch_asks_for_no_more_than_the_partitions_limit() {
     let log = Fake::new();
     log.create("t", 1);
-    log.partition("t", 0).add(&["v"]);
-    consumer(&log, 1, &[]).poll(Duration::ZERO).unwrap();
-    let asked = log.partition("t", 0).state.lock().fetches[0].max_bytes;
-    assert_eq!(asked, 1 << 20);
+    for _ in 0..200 {
+        log.partition("t", 0).add(&["v"; 100]);
+    }
+    let mut consumer = consumer(&log, 1, &[("max.partition.fetch.bytes", "20000")]);
+    let mut seen = 0;
+    while seen < 200 * 100 {
+        seen += consumer.poll(Duration::ZERO).unwrap().len();
+    }
+    let partition = log.partition("t", 0);
+    let asked: Vec<usize> = partition.state.lock().fetches.iter().map(|f| f.max_bytes).collect();
+    assert_eq!(asked[0], 1, "one batch: nobody has read on yet");
+    assert_eq!(asked.iter().max(), Some(&20_000));
 }
