@@ -1,24 +1,25 @@
 //! Alluvium: an embedded, in-process, partitioned event log with Kafka's semantics and no broker.
 //!
-//! Topics, partitions, producers, consumers and offsets, linked straight into an application.
+//! Topics, partitions, producers and consumer groups, linked straight into an application.
 //! An append is a copy into a small shared-memory stage and survives `kill -9`; one sync of the
 //! stage makes everything appended so far, in all partitions, survive a power cut.
 //!
 //! ```
-//! use alluvium::{EventLog, NewTopic, OffsetReset, TopicPartition};
+//! use alluvium::{EventLog, NewTopic, OffsetReset};
 //! use std::time::Duration;
 //!
 //! let log = EventLog::in_memory(); // or EventLog::open("data")?
 //! let orders = log.ensure_topic(NewTopic::new("orders").partitions(3))?;
 //!
 //! let producer = log.producer().build()?;
-//! let placed = producer.send(orders.record("one espresso").key("table-7"))?.wait()?;
+//! producer.send(orders.record("one espresso").key("table-7"))?.wait()?;
 //!
-//! let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build()?;
-//! consumer.assign([TopicPartition::new("orders", placed.partition)])?;
-//! for order in &consumer.poll(Duration::from_secs(1))? {
+//! let kitchen = log.consumer().group("kitchen").topics(["orders"]);
+//! let mut kitchen = kitchen.offset_reset(OffsetReset::Earliest).build()?;
+//! for order in &kitchen.poll(Duration::from_secs(1))? {
 //!     println!("{} {}", order.offset(), order.value_str()?);
 //! }
+//! kitchen.commit()?; // where the group goes on
 //! log.close()?;
 //! # Ok::<(), alluvium::Error>(())
 //! ```
@@ -101,4 +102,6 @@ mod documentation {
     struct Configuration;
     #[doc = include_str!("../docs/errors.md")]
     struct Errors;
+    #[doc = include_str!("../docs/groups.md")]
+    struct Groups;
 }

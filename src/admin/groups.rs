@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::CommittedOffset;
 use crate::base::{Error, Result, TopicPartition};
@@ -104,6 +105,35 @@ impl Admin {
             members: view.members,
             partitions,
         })
+    }
+
+    /// Waits until a group has committed every record that was sent before this call: its lag
+    /// is 0 in everything that its members read, or that it has committed. The group may be yet
+    /// to come.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic, OffsetReset};
+    /// use std::time::Duration;
+    ///
+    /// let log = EventLog::in_memory();
+    /// let orders = log.create_topic(NewTopic::new("orders"))?;
+    /// let _placed = log.producer().build()?.send(orders.record("tea"))?.placed();
+    /// let kitchen = log.consumer().group("kitchen").topics(["orders"]);
+    /// let mut kitchen = kitchen.offset_reset(OffsetReset::Earliest).build()?;
+    /// assert_eq!(kitchen.poll(Duration::from_secs(1))?.len(), 1);
+    /// let error = log.admin().await_group_lag_zero("kitchen", Duration::ZERO).unwrap_err();
+    /// assert!(error.to_string().contains("is behind in orders-0 by 1 records, held by consumer-"));
+    /// kitchen.commit()?;
+    /// log.admin().await_group_lag_zero("kitchen", Duration::from_secs(1))?;
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Timeout` after `timeout`, naming the partitions with a lag, and who holds them. Those of
+    /// [`Producer::flush`](crate::Producer::flush), for records become visible with their level.
+    pub fn await_group_lag_zero(&self, group: &str, timeout: Duration) -> Result<()> {
+        self.0.await_group_end(group, timeout)
     }
 
     /// Deletes an empty group with its offsets.

@@ -3,9 +3,9 @@
 //! Clients hold an `Arc<dyn Backend>` and know nothing behind it. The embedded node is one
 //! backend; a remote cluster can be another.
 
+mod changes;
 #[allow(dead_code, reason = "the consumer's side comes with its own change")]
 mod groups;
-mod topic_changes;
 mod topic_route;
 
 use std::fmt;
@@ -20,12 +20,12 @@ use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::batch::BatchHeader;
 
+pub use changes::Changes;
 #[allow(unused_imports, reason = "the consumer's side comes with its own change")]
 pub use groups::{
     CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupAssignment,
     GroupBackend, GroupSession, JoinGroup, MemberRef, Subscription,
 };
-pub use topic_changes::TopicChanges;
 pub use topic_route::TopicRoute;
 
 /// Where records go to and come from.
@@ -40,7 +40,7 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     }
 
     /// Where it can be seen, and waited for, that topics come, grow and go.
-    fn topic_changes(&self) -> &TopicChanges;
+    fn topic_changes(&self) -> &Changes;
 
     /// The log's only source of time.
     fn clock(&self) -> &dyn Clock;

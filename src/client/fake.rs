@@ -30,7 +30,7 @@ pub(super) struct Fake {
     /// What `run_due` makes visible, once.
     pub(super) due: Mutex<Option<Arc<FakePartition>>>,
     next_id: AtomicUsize,
-    changes: TopicChanges,
+    changes: Changes,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Fake {
             ran_due: AtomicUsize::new(0),
             due: Mutex::new(None),
             next_id: AtomicUsize::new(1),
-            changes: TopicChanges::default(),
+            changes: Changes::default(),
         })
     }
 
@@ -118,7 +118,7 @@ impl Backend for Fake {
         self.routes.lock().get(topic).cloned().ok_or_else(|| Error::unknown_topic(topic))
     }
 
-    fn topic_changes(&self) -> &TopicChanges {
+    fn topic_changes(&self) -> &Changes {
         &self.changes
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::TopicChanges;
+use crate::backend::Changes;
 use crate::base::ids::random_u128;
 use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
 use crate::coord::{Catalogue, Table};
@@ -126,7 +126,7 @@ impl Node {
             catalogue,
             groups,
             topics: RwLock::new(topics),
-            changes: TopicChanges::default(),
+            changes: Changes::default(),
             topics_change: RwLock::new(()),
             opening: Mutex::new(()),
             closing: Mutex::new(()),

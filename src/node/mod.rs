@@ -6,6 +6,7 @@ mod configs;
 mod creation;
 mod deletion;
 mod flusher;
+mod group_wait;
 mod groups;
 mod offsets;
 mod options;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, GroupBackend, TopicChanges, TopicRoute};
+use crate::backend::{Backend, Changes, GroupBackend, TopicRoute};
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::groups::Coordinator;
@@ -50,7 +51,7 @@ pub struct Node {
     groups: Arc<Coordinator>,
     topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
     /// Where changes of topics are announced, once they can be seen.
-    changes: TopicChanges,
+    changes: Changes,
     /// Shared by those who create topics or partitions; whoever deletes, alters settings or closes
     /// is alone.
     topics_change: RwLock<()>,
@@ -160,7 +161,7 @@ impl Backend for Node {
         self.resolve_or_make(topic)
     }
 
-    fn topic_changes(&self) -> &TopicChanges {
+    fn topic_changes(&self) -> &Changes {
         &self.changes
     }
 

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use alluvium::{ErrorKind, OffsetReset};
+use alluvium::{ErrorKind, OffsetReset, Offsets, Record};
 
 use crate::bed::{Bed, LONG, look, on_each_kind, owned, settle, tp, values};
 
@@ -131,5 +131,77 @@ fn awaiting_is_ended_by_the_other_member_in_another_thread() {
             thread::yield_now();
         }
         assert_eq!(waits.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn awaiting_the_end_of_a_group_is_ended_by_the_last_commit() {
+    on_each_kind(|bed| {
+        bed.topic("t", 2);
+        bed.fill("t", 2, 5);
+        // The group is yet to come.
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| bed.log.admin().await_group_lag_zero("g", LONG));
+            let mut member = bed.member("g", &["t"]);
+            let mut seen = 0;
+            while seen < 10 {
+                let records = member.poll(LONG).unwrap();
+                seen += records.len();
+                assert!(!waits.is_finished());
+                member.commit().unwrap();
+            }
+            waits.join().unwrap().unwrap();
+        });
+        // Without members too, what was committed counts.
+        bed.log.admin().await_group_lag_zero("g", Duration::ZERO).unwrap();
+    });
+}
+
+#[test]
+fn awaiting_the_end_of_a_group_counts_what_was_sent_before_and_says_what_is_missing() {
+    on_each_kind(|bed| {
+        let admin = bed.log.admin();
+        let end = |timeout| admin.await_group_lag_zero("g", timeout);
+        let in_vain = |told: &str| {
+            let error = end(Duration::from_millis(1)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(error.to_string().contains(told), "{error}");
+        };
+        in_vain("has no members, and has committed nothing");
+        let mut member = bed.member("g", &["t"]);
+        look(&mut member);
+        in_vain("has 1 members, none of them with partitions");
+        bed.topic("t", 10);
+        look(&mut member);
+        end(Duration::ZERO).unwrap();
+        for partition in 0..10 {
+            // Not waited for: that it is sent is enough.
+            let record = Record::new("t", "v").partition(partition);
+            let _placed = bed.producer.send(record).unwrap().placed();
+        }
+        let holder = member.group_metadata().member_id.unwrap();
+        in_vain(&format!("is behind in t-0 by 1 records, held by {holder}, in t-1"));
+        in_vain(", and in 2 more");
+        drop(member);
+        let offsets = (0..9).map(|partition| (tp("t", partition), 1)).collect::<Vec<_>>();
+        admin.alter_group_offsets("g", &Offsets::from_iter(offsets)).unwrap();
+        end(Duration::ZERO).unwrap();
+        admin.alter_group_offsets("g", &Offsets::from_iter([(tp("t", 3), 0)])).unwrap();
+        in_vain("is behind in t-3 by 1 records, held by nobody");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| end(LONG));
+            admin.alter_group_offsets("g", &Offsets::from_iter([(tp("t", 3), 1)])).unwrap();
+            waits.join().unwrap().unwrap();
+        });
+    });
+}
+
+#[test]
+fn awaiting_the_end_of_a_group_ends_with_the_log() {
+    let bed = Bed::memory();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| bed.log.admin().await_group_lag_zero("g", Duration::MAX));
+        bed.log.clone().close().unwrap();
+        assert_eq!(waits.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
     });
 }

@@ -7,9 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use crate::backend::{Append, JoinGroup, Subscription};
+use crate::backend::{Append, Changes, JoinGroup, Subscription};
 use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId};
 use crate::partition::Partition;
 
@@ -23,6 +21,7 @@ use super::pulse::{Pulse, nanos};
 use super::record::{GroupEntry, Record, StaticEntry};
 use super::session::Session;
 use super::topics::{GroupTopic, Interest, Topics};
+use super::watched::Watched;
 use crate::coord::table::replay;
 
 /// `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
@@ -32,7 +31,7 @@ const MAX_GROUP_ID: usize = 249;
 
 /// Coordinates all groups of a log.
 pub struct Coordinator {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Watched,
     pub(super) partition: Arc<Partition>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: GroupOptions,
@@ -82,7 +81,7 @@ impl Coordinator {
         let assignors = Assignors::new(&options.assignors);
         state.retention.start(now, wall);
         let made = Arc::new_cyclic(|this| Self {
-            state: Mutex::new(state),
+            state: Watched::new(state),
             partition,
             clock,
             options,
@@ -101,9 +100,15 @@ impl Coordinator {
         &self.partition
     }
 
+    /// What calls those who wait for groups to change.
+    pub fn changes(&self) -> &Changes {
+        self.state.changes()
+    }
+
     /// Ends every wait, and refuses later calls.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.changes().announce();
         let mut woken = Vec::new();
         for group in self.state.lock().live.values() {
             woken.extend(group.members().filter_map(|(_, m)| m.pulse()).flat_map(|p| p.news()));

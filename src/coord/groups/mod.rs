@@ -22,6 +22,7 @@ mod serve;
 mod session;
 mod topics;
 mod view;
+mod watched;
 
 #[cfg(test)]
 mod tests;
