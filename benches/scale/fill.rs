@@ -52,13 +52,14 @@ fn durable_rounds(
 ) -> usize {
     let bare = BareFile::new(dir.parent().unwrap(), size.partitions as usize * ENCODED);
     let mut times = Vec::new();
-    let mut limits = Vec::new();
+    let (mut sends, mut limits) = (Vec::new(), Vec::new());
     let mut first_counts = (0, 0);
     for round in 0..size.rounds {
         limits.extend((0..5).map(|_| bare.write_and_sync()));
         let (syncs, created) = (counts.syncs(), counts.created());
         let start = Instant::now();
         (0..size.partitions).for_each(|partition| bed.send(partition));
+        sends.push(start.elapsed());
         bed.producer.flush().unwrap();
         times.push(start.elapsed());
         if round == 0 {
@@ -69,6 +70,7 @@ fn durable_rounds(
     let limit = ms(limits[limits.len() / 2]);
     let first = Row::new("one record each, durable together", ms(times[0]), "ms");
     say(first.limit(limit).goal(20.0));
+    say(Row::new("the sends of that", ms(sends[0]), "ms"));
     say(Row::new("syncs of that", first_counts.0 as f64, ""));
     say(Row::new("files made by that", first_counts.1 as f64, ""));
     if let Some(worst) = times.iter().skip(1).max() {
