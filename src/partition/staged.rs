@@ -33,6 +33,10 @@ impl Staged {
         debug_assert!(
             self.0.back().is_none_or(|b| b.header.base_offset < batch.header.base_offset)
         );
+        if self.0.capacity() == 0 {
+            // Most of very many partitions never have a second one.
+            self.0.reserve_exact(1);
+        }
         self.0.push_back(batch);
     }
 

@@ -4,7 +4,7 @@ use crate::base::RawRecord;
 use crate::batch::{self, BatchHeader, Measure, RunningCheck};
 use crate::disk::{BlockReader, BlockWriter, Span};
 
-use super::layout::{CHUNK_HEAD, ENTRY, Identity, SMALL_CHUNK, Slot};
+use super::layout::{CHUNK_HEAD, ENTRY, Identity, SMALL_CHUNK, Slot, salt_in};
 
 /// A batch inside a chunk.
 #[derive(Clone, Copy, Debug)]
@@ -51,16 +51,21 @@ struct Open {
 
 impl Chunk {
     /// Takes `span` for the records that `identity` names.
-    pub fn begin(mut span: Span, identity: Identity, spots: Vec<BatchSpot>) -> Self {
+    pub fn begin(mut span: Span, identity: Identity, mut spots: Vec<BatchSpot>) -> Self {
         debug_assert_eq!(span.len(), identity.len as usize);
         debug_assert!(spots.is_empty());
+        if span.len() == SMALL_CHUNK {
+            // There is hardly room for a second batch.
+            spots.reserve_exact(1);
+        }
+        let encoded = identity.encode();
         // The old claims go first: a kill in between leaves an identity without claims.
         span.bytes_mut()[64..CHUNK_HEAD].fill(0);
-        span.bytes_mut()[..64].copy_from_slice(&identity.encode());
+        span.bytes_mut()[..64].copy_from_slice(&encoded);
         Self {
             block: span.into_block(CHUNK_HEAD),
             identity,
-            salt: identity.salt(),
+            salt: salt_in(&encoded),
             check: RunningCheck::start(identity.words()),
             slot: false,
             tail: CHUNK_HEAD,

@@ -77,9 +77,7 @@ impl Identity {
 
     /// Salt of the batch headers in this chunk: a header of another chunk never validates.
     pub fn salt(&self) -> u32 {
-        // Without the checksum at the end: over data and its own checksum, CRC-32 is a constant.
-        let [fields @ .., _, _, _, _] = self.encode();
-        crc32fast::hash(&fields)
+        salt_in(&self.encode())
     }
 
     /// What the running check begins with.
@@ -94,6 +92,13 @@ impl Identity {
             self.base_offset,
         ]
     }
+}
+
+/// The salt that an encoded identity has: its own checksum. (Over data and its own checksum CRC-32
+/// is a constant.)
+pub fn salt_in(encoded: &[u8; 64]) -> u32 {
+    let [.., a, b, c, d] = *encoded;
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// One of the two alternating claims about how far a chunk is filled.
