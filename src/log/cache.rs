@@ -1,6 +1,6 @@
 //! A bounded number of open files and loaded segments, whatever the number of partitions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -76,8 +76,8 @@ impl FileCache {
     }
 
     pub(super) fn forget(&self, number: u64) {
-        let file = self.files.lock().items.remove(&number);
-        let loaded = self.loaded.lock().items.remove(&number);
+        let file = self.files.lock().remove(number);
+        let loaded = self.loaded.lock().remove(number);
         drop((file, loaded));
     }
 
@@ -92,45 +92,64 @@ struct Lru<T> {
     max: usize,
     clock: u64,
     items: HashMap<u64, Slot<T>>,
+    /// The numbers in the order in which they go: those that are held last.
+    order: BTreeMap<Turn, u64>,
 }
+
+/// Whether an item is held, and when it was used.
+type Turn = (bool, u64);
 
 #[derive(Debug)]
 struct Slot<T> {
     item: T,
-    held: bool,
-    used: u64,
+    turn: Turn,
 }
 
 impl<T: Clone> Lru<T> {
     fn new(max: usize) -> Self {
-        Self { max: max.max(1), clock: 0, items: HashMap::new() }
+        let (items, order) = (HashMap::new(), BTreeMap::new());
+        Self { max: max.max(1), clock: 0, items, order }
+    }
+
+    /// A turn behind all others of its kind.
+    fn turn(&mut self, held: bool) -> Turn {
+        self.clock += 1;
+        (held, self.clock)
     }
 
     fn get(&mut self, number: u64) -> Option<T> {
-        self.clock += 1;
-        let slot = self.items.get_mut(&number)?;
-        slot.used = self.clock;
-        Some(slot.item.clone())
+        let held = self.items.get(&number)?.turn.0;
+        self.set_held(number, held);
+        self.items.get(&number).map(|slot| slot.item.clone())
     }
 
     fn insert(&mut self, number: u64, item: T) -> Option<T> {
-        self.clock += 1;
-        let full = self.items.len() >= self.max && !self.items.contains_key(&number);
-        let evicted = if full { self.evict() } else { None };
-        let old = self.items.insert(number, Slot { item, held: false, used: self.clock });
-        evicted.or(old.map(|slot| slot.item))
+        let old = self.remove(number);
+        let evicted = if self.items.len() >= self.max { self.evict() } else { None };
+        let turn = self.turn(false);
+        self.items.insert(number, Slot { item, turn });
+        self.order.insert(turn, number);
+        evicted.or(old)
     }
 
-    // A walk over a few hundred slots is nothing beside the system calls that led here.
     fn evict(&mut self) -> Option<T> {
-        let oldest = self.items.iter().min_by_key(|(_, slot)| (slot.held, slot.used));
-        let number = oldest.map(|(number, _)| *number)?;
-        self.items.remove(&number).map(|slot| slot.item)
+        let number = *self.order.first_key_value()?.1;
+        self.remove(number)
     }
 
+    fn remove(&mut self, number: u64) -> Option<T> {
+        let slot = self.items.remove(&number)?;
+        self.order.remove(&slot.turn);
+        Some(slot.item)
+    }
+
+    /// Takes note that an item is used now, and whether it is held from now on.
     fn set_held(&mut self, number: u64, held: bool) {
+        let turn = self.turn(held);
         if let Some(slot) = self.items.get_mut(&number) {
-            slot.held = held;
+            let old = std::mem::replace(&mut slot.turn, turn);
+            self.order.remove(&old);
+            self.order.insert(turn, number);
         }
     }
 }

@@ -84,21 +84,21 @@ impl Pool {
         (fitting / 2).min(MAX_CHUNK)
     }
 
-    /// A span of `wanted` bytes, or a smaller one of at least `least`; both are lengths of chunks.
+    /// A span of `wanted` bytes, or a smaller one of whole pages and at least `least` bytes; both are
+    /// lengths of chunks, `wanted` is not below `least`.
     /// `None` when there is none, or only what is kept back and `internal` is false.
     pub fn take(&self, least: usize, wanted: usize, internal: bool) -> Option<Span> {
         let mut inner = self.inner.lock();
         inner.retry_pinned();
         let mut size = wanted.clamp(SMALL_CHUNK, MAX_CHUNK);
         let taken = loop {
-            if size < least {
-                break None;
-            }
             let span = inner.take_sized(size, internal);
-            if span.is_some() || size == SMALL_CHUNK {
+            // A small chunk is no substitute for a page: who fills pages would soon be back, and
+            // settle for every few records.
+            if span.is_some() || size <= MIN_CHUNK || size / 2 < least {
                 break span;
             }
-            size = if size == MIN_CHUNK { SMALL_CHUNK } else { size / 2 };
+            size /= 2;
         };
         self.note(&inner);
         taken
@@ -313,12 +313,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_chunk_serves_where_no_page_is_free() {
+    fn a_small_chunk_is_there_where_no_page_is() {
         let pool = mapped(RESERVED + 2 * MIN_CHUNK);
         let span = pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap();
         assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap().len(), MIN_CHUNK);
-        assert_eq!(pool.take(SMALL_CHUNK, MIN_CHUNK, false).unwrap().len(), SMALL_CHUNK);
-        assert!(pool.take(MIN_CHUNK, MIN_CHUNK, false).is_none());
+        assert!(pool.take(SMALL_CHUNK, MIN_CHUNK, false).is_none(), "it is no substitute");
+        assert_eq!(pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap().len(), SMALL_CHUNK);
         assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().len(), MIN_CHUNK);
         drop(span);
     }
