@@ -108,7 +108,7 @@ impl ConsumerBuilder {
     /// | `max.poll.records` | records | 1 ..= i32::MAX | 500: the most that one poll returns |
     /// | `max.partition.fetch.bytes` | bytes | 1 ..= i32::MAX | 1 MiB: read from one partition at a time |
     /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
-    /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned topic that does not exist is created, where the log has `auto.create.topics.enable` |
+    /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned or subscribed topic that does not exist is created, where the log has `auto.create.topics.enable` |
     /// | `group.id` | | not empty | none: see [`group`](Self::group) |
     /// | `client.id` | | | `consumer`: what the member's id begins with |
     /// | `group.instance.id` | bytes | 1 to 249 | none; names a static member, which keeps its partitions between two lives |

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use alluvium::{Consumer, ConsumerEvent, ErrorKind, NewTopic, TopicPartition};
+use alluvium::{Consumer, ConsumerEvent, ErrorKind, EventLog, NewTopic, TopicPartition};
 
-use crate::bed::{Bed, look, on_each_kind, owned, settle, tp, values};
+use crate::bed::{Bed, LONG, look, on_each_kind, owned, settle, tp, values};
 
 fn all_owned_once(members: &[&Consumer], topic: &str, partitions: u32) {
     let mut seen = BTreeSet::new();
@@ -319,4 +319,23 @@ fn e05_added_partitions_are_shared_out_and_read_from_their_beginning() {
     settle(&mut [&mut a, &mut b]);
     all_owned_once(&[&a, &b], "t", 4);
     assert_eq!((owned(&a).len(), owned(&b).len()), (2, 2));
+}
+
+#[test]
+fn b15_subscribing_creates_topics_where_that_is_on_unless_the_consumer_says_no() {
+    let log = EventLog::builder().set("auto.create.topics.enable", "true");
+    let log = log.set("num.partitions", "3").open().unwrap();
+    let group = || log.consumer().group("g");
+    let shy = group().set("allow.auto.create.topics", "false").topics(["t"]).build().unwrap();
+    assert_eq!(log.topic("t").unwrap_err().kind(), ErrorKind::UnknownTopicOrPartition);
+    drop(shy);
+    let mut member = group().topics(["t"]).build().unwrap();
+    assert_eq!(member.await_assignment(LONG).unwrap().len(), 3);
+    let refused = member.subscribe(["u", "no name"]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidTopic);
+    assert!(log.topic("u").is_err());
+    assert_eq!(member.subscription().collect::<Vec<_>>(), ["t"]);
+    member.subscribe_pattern("v.*").unwrap();
+    look(&mut member);
+    assert!(owned(&member).is_empty(), "a pattern names no topic");
 }

@@ -16,12 +16,15 @@ impl Consumer {
     /// partition is read by one of them. Replaces an earlier subscription; no topics at all is
     /// [`unsubscribe`](Self::unsubscribe).
     ///
-    /// The next poll joins the group. Topics need not exist yet.
+    /// The next poll joins the group. Topics need not exist yet; where the log has
+    /// `auto.create.topics.enable`, and the consumer does not say
+    /// `allow.auto.create.topics=false`, they are created.
     ///
     /// # Errors
     ///
     /// `InvalidGroupId` without a group, `IllegalState` while partitions are assigned by hand,
-    /// `InvalidTopic` for a name that no topic can have; then nothing has changed.
+    /// `InvalidTopic` for a name that no topic can have, what creating a topic fails with; then
+    /// the subscription has not changed.
     pub fn subscribe<'a>(&mut self, topics: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let mut names: Vec<Arc<str>> = topics.into_iter().map(Arc::from).collect();
         names.iter().try_for_each(|name| check_topic_name(name))?;
@@ -29,6 +32,10 @@ impl Consumer {
         names.dedup();
         if names.is_empty() {
             return self.unsubscribe();
+        }
+        self.check_may_subscribe()?;
+        if self.settings.allow_auto_create {
+            names.iter().try_for_each(|name| self.make_topic(name))?;
         }
         self.subscribe_to(Subscription::Topics(names))
     }
@@ -147,15 +154,29 @@ impl Consumer {
         Error::new(ErrorKind::Timeout, message)
     }
 
-    fn subscribe_to(&mut self, subscription: Subscription) -> Result<()> {
+    /// Creates a topic that does not exist, if the log does so.
+    fn make_topic(&self, name: &str) -> Result<()> {
+        match self.backend.resolve_or_create(name) {
+            Err(error) if error.kind() != ErrorKind::UnknownTopicOrPartition => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_may_subscribe(&self) -> Result<()> {
         self.backend.check_open()?;
-        let by_hand = !self.is_subscribed() && !self.fetcher.is_empty();
-        let group = self.group.as_mut().ok_or_else(no_group)?;
-        if by_hand {
+        if self.group.is_none() {
+            return Err(no_group());
+        }
+        if !self.is_subscribed() && !self.fetcher.is_empty() {
             let message = "partitions are assigned by hand: assign none before subscribing";
             return Err(Error::new(ErrorKind::IllegalState, message));
         }
-        group.subscribe(subscription)
+        Ok(())
+    }
+
+    fn subscribe_to(&mut self, subscription: Subscription) -> Result<()> {
+        self.check_may_subscribe()?;
+        self.group.as_mut().ok_or_else(no_group)?.subscribe(subscription)
     }
 
     pub(super) fn is_subscribed(&self) -> bool {
