@@ -31,8 +31,8 @@ impl Admin {
     /// stored stays as it is.
     ///
     /// `durability` and `flush.messages` say one thing in two ways: changing one takes the other
-    /// back where it contradicts. When the level is raised, what consumers could see is made
-    /// durable before this returns.
+    /// back where it contradicts. When the level is raised, what consumers could see and
+    /// have committed is made durable before this returns.
     ///
     /// ```
     /// use alluvium::{AlterConfigOp, ConfigResource, EventLog, NewTopic};

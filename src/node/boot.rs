@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Changes;
 use crate::base::ids::random_u128;
+use crate::base::stop::Stop;
 use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
 use crate::coord::{Catalogue, Table};
 use crate::disk::{Disk, MemoryDisk, OsDisk};
@@ -132,7 +132,7 @@ impl Node {
             closing: Mutex::new(()),
             report,
             flusher: Mutex::new(flusher.transpose()?),
-            closed: AtomicBool::new(false),
+            closed: Stop::default(),
         }))
     }
 }

@@ -7,7 +7,7 @@ use crate::backend::Backend;
 use crate::base::config::{alter, describe_log, describe_topic, invalid};
 use crate::base::wait::Deadline;
 use crate::base::{
-    AlterConfigOp, ConfigEntry, ConfigResource, Durability, Error, Result, TopicConfig,
+    AlterConfigOp, ConfigEntry, ConfigResource, Durability, Error, Result, TopicConfig, TopicId,
 };
 use crate::coord::TopicEntry;
 use crate::partition::Partition;
@@ -55,19 +55,19 @@ impl Node {
         self.check_open()?;
         let alteration = self.check_alteration(resource, ops)?;
         let partitions = self.partitions_of_topic(&alteration.entry.name);
+        let (id, configs) = (alteration.entry.id, alteration.configs);
         let config = Arc::new(alteration.to);
         match (alteration.from, config.durability) {
-            (Durability::ProcessCrash, Durability::PowerLoss) => self.raise(&partitions)?,
+            (Durability::ProcessCrash, Durability::PowerLoss) => self.raise(id, &partitions)?,
             (Durability::PowerLoss, Durability::ProcessCrash) => {
                 self.shared.set_ceilings(&partitions)?;
             }
             _ => {}
         }
-        let (id, configs) = (alteration.entry.id, alteration.configs);
         let published = self.catalogue.publish(|catalogue| catalogue.configure(id, configs));
         let Ok(((), decided)) = published else {
             if alteration.from == Durability::ProcessCrash {
-                partitions.iter().for_each(|partition| partition.lower_level());
+                self.lower(id, &partitions);
             }
             return published.map(|_| ());
         };
@@ -77,7 +77,7 @@ impl Node {
         // they have their ceiling.
         self.catalogue.wait(decided)?;
         match config.durability {
-            Durability::ProcessCrash => partitions.iter().for_each(|p| p.lower_level()),
+            Durability::ProcessCrash => self.lower(id, &partitions),
             Durability::PowerLoss => partitions.iter().for_each(|p| p.drop_ceiling()),
             Durability::Memory => {}
         }
@@ -100,16 +100,28 @@ impl Node {
         Ok(Alteration { entry, configs, from, to })
     }
 
-    /// Makes what consumers have seen durable, and promises so for what comes. A failure leaves
-    /// the level as it was.
-    fn raise(&self, partitions: &[Arc<Partition>]) -> Result<()> {
+    /// Makes what consumers have seen and committed durable, and promises so for what comes. A
+    /// failure leaves the level as it was.
+    fn raise(&self, id: TopicId, partitions: &[Arc<Partition>]) -> Result<()> {
+        let committed = self.groups.set_topic_level(id, Durability::PowerLoss);
         let shown: Vec<_> = partitions.iter().map(|p| (p, p.raise_level())).collect();
         let deadline = Deadline::after(self.clock(), self.options.close_timeout);
+        let deadline = deadline.or_stop(&self.closed);
         let reached = shown.iter().try_for_each(|(p, shown)| p.wait_level(*shown, deadline));
+        let reached = reached.and_then(|()| self.groups.wait_committed(committed, deadline));
         if reached.is_err() {
-            partitions.iter().for_each(|partition| partition.lower_level());
+            self.lower(id, partitions);
+            self.check_open()?;
         }
         reached
+    }
+
+    /// Promises `ProcessCrash` from now on.
+    fn lower(&self, id: TopicId, partitions: &[Arc<Partition>]) {
+        partitions.iter().for_each(|partition| partition.lower_level());
+        // Without memory that outlives the process it is kept as PowerLoss is.
+        let level = partitions.first().map_or(Durability::ProcessCrash, |p| p.level());
+        self.groups.set_topic_level(id, level);
     }
 
     fn known_topic(&self, name: &str) -> Result<TopicEntry> {

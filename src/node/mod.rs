@@ -15,12 +15,12 @@ mod topics;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{Backend, Changes, GroupBackend, TopicRoute};
+use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::groups::Coordinator;
@@ -61,7 +61,7 @@ pub struct Node {
     closing: Mutex<()>,
     report: OpenReport,
     flusher: Mutex<Option<Flusher>>,
-    closed: AtomicBool,
+    closed: Stop,
 }
 
 impl Node {
@@ -97,7 +97,7 @@ impl Node {
     /// As `close`, trying for `timeout`; at least once.
     fn close_within(&self, timeout: Duration) -> Result<()> {
         let _until_it_is_closed = self.closing.lock();
-        if self.closed.swap(true, Ordering::AcqRel) {
+        if !self.closed.set() {
             return Ok(());
         }
         self.groups.close();
@@ -190,7 +190,7 @@ impl Backend for Node {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+        if self.closed.is_set() { Err(Error::closed()) } else { Ok(()) }
     }
 }
 

@@ -386,6 +386,60 @@ fn e09_a_failure_at_any_step_leaves_the_old_settings_or_the_new_ones() {
 }
 
 #[test]
+fn e09_offsets_that_are_committed_survive_as_much_as_the_records_of_their_topic() {
+    let committed = |disk: &SimDisk, clock: &ManualClock| {
+        let log = open(&disk.power_cut_with(PowerCut::Nothing), clock);
+        let group = log.admin().group_offsets("g").unwrap();
+        group.get(&tp("t", 0)).map(|committed| committed.offset)
+    };
+    for commit_again in [false, true] {
+        let (disk, clock) = (SimDisk::new(), ManualClock::starting_at(NOW));
+        let log = open(&disk, &clock);
+        topic(&log, "t");
+        put(&producer(&log), Record::new("t", "v"));
+        let mut consumer = log.consumer().group("g").build().unwrap();
+        consumer.assign([tp("t", 0)]).unwrap();
+        consumer.commit_offsets(&[(tp("t", 0), 1)].into_iter().collect()).unwrap();
+        alter(&log, &[("durability", "power-loss")]).unwrap();
+        if commit_again {
+            consumer.commit_offsets(&[(tp("t", 0), 7)].into_iter().collect()).unwrap();
+        }
+        let is = if commit_again { 7 } else { 1 };
+        assert_eq!(committed(&disk, &clock), Some(is));
+    }
+}
+
+#[test]
+fn e09_a_close_ends_an_alteration_that_waits_for_a_failing_disk() {
+    let (disk, clock) = (SimDisk::new(), ManualClock::starting_at(NOW));
+    let log = open(&disk, &clock);
+    topic(&log, "t");
+    place(&producer(&log), Record::new("t", "v"));
+    for n in 0..50_000 {
+        disk.fail_at(disk.operations() + n, Fault::Eio);
+    }
+    thread::scope(|scope| {
+        let before = disk.operations();
+        let altering = scope.spawn(|| alter(&log, &[("durability", "power-loss")]));
+        // It has begun to wait when it has met the disk.
+        while disk.operations() == before {
+            thread::yield_now();
+        }
+        let closing = scope.spawn(|| log.clone().close());
+        refused(ErrorKind::Closed, altering.join().unwrap());
+        disk.clear_faults();
+        while !closing.is_finished() {
+            clock.advance(Duration::from_millis(100));
+            thread::yield_now();
+        }
+        closing.join().unwrap().unwrap();
+    });
+    let log = open(&disk, &clock);
+    assert_eq!(level(&log), Durability::ProcessCrash);
+    assert_eq!(read_all(&log, &tp("t", 0)).len(), 1);
+}
+
+#[test]
 fn e09_a_closed_log_alters_and_tells_nothing() {
     let log = EventLog::in_memory();
     topic(&log, "t");

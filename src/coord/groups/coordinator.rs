@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::backend::{Append, Changes, JoinGroup, Subscription};
-use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId};
+use crate::backend::{Append, Changes, CommitTicket, JoinGroup, Subscription};
+use crate::base::{Clock, Durability, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId};
 use crate::partition::Partition;
 
 use super::assign::{Assignors, run};
@@ -250,6 +250,13 @@ impl Coordinator {
     pub fn put_topic(&self, topic: GroupTopic) {
         let name = Arc::clone(&topic.name);
         self.change_topics(&name, |state| state.topics.put(topic));
+    }
+
+    /// A topic has another level: commits for it survive as much as its records from now on.
+    /// Returns what to wait for until those of before do.
+    pub fn set_topic_level(&self, id: TopicId, level: Durability) -> CommitTicket {
+        self.state.lock().topics.set_level(id, level);
+        CommitTicket(Some(self.partition.marks_now().end))
     }
 
     /// A topic was deleted: its committed offsets go with it.

@@ -42,6 +42,12 @@ impl Topics {
         }
     }
 
+    /// Notes another level of a topic. Returns the one before.
+    pub fn set_level(&mut self, id: TopicId, level: Durability) -> Option<Durability> {
+        let topic = self.by_name.get_mut(self.by_id.get(&id)?)?;
+        Some(std::mem::replace(&mut topic.level, level))
+    }
+
     /// Takes a topic away.
     pub fn remove(&mut self, id: TopicId) {
         if let Some(name) = self.by_id.remove(&id) {
