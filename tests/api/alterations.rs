@@ -349,7 +349,10 @@ fn alter_on_a_failing_disk(at: u64, count: u64) -> (bool, bool) {
     let altered = thread::scope(|scope| {
         let altering = scope.spawn(|| alter(&log, &pairs));
         while !altering.is_finished() {
-            clock.advance(Duration::from_millis(500));
+            // Time stands still until the disk fails.
+            if disk.operations() > first + at {
+                clock.advance(Duration::from_millis(500));
+            }
             thread::yield_now();
         }
         altering.join().unwrap()
