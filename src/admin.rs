@@ -2,6 +2,7 @@
 
 mod configs;
 mod groups;
+mod log_dir;
 mod offsets;
 mod topics;
 
@@ -54,6 +55,27 @@ impl Admin {
     }
 
     /// What was adopted, cut and found strange when the log was opened.
+    ///
+    /// ```
+    /// use alluvium::testing::SimDisk;
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let disk = SimDisk::new();
+    /// let open = |disk: &SimDisk| EventLog::builder().path("/log").disk(disk.clone()).open();
+    /// let log = open(&disk)?;
+    /// let orders = log.create_topic(NewTopic::new("orders"))?;
+    /// log.producer().build()?.send(orders.record("v"))?.wait()?;
+    /// // The process is killed: nothing was closed, the record is found in the stage.
+    /// let killed = disk.kill();
+    /// let log = open(&killed)?;
+    /// let admin = log.admin();
+    /// let report = admin.open_report();
+    /// assert!(!report.clean);
+    /// assert_eq!(report.adopted_chunks, 2, "of the topic, and of the catalogue");
+    /// assert_eq!(report.adopted_records, 2);
+    /// assert_eq!((report.cut_bytes(), report.strangers.len(), report.gaps.len()), (0, 0, 0));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
     #[must_use]
     pub fn open_report(&self) -> &OpenReport {
         self.0.report()

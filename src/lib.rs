@@ -92,7 +92,9 @@ pub use coord::groups::{
 };
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
-pub use node::{GroupLag, ListedOffset, OffsetChange, OffsetSpec, ResetTo, TopicInfo};
+pub use node::{
+    GroupLag, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionSize, ResetTo, TopicInfo,
+};
 
 /// The examples of the documentation, run with those of the code.
 #[cfg(doctest)]

@@ -90,7 +90,8 @@ impl Admin {
     /// # Errors
     ///
     /// `InvalidPartitions` when the topic has as many already, or beyond 100,000;
-    /// `UnknownTopicOrPartition`; `Closed`; what the disk says: the partitions may come into
+    /// `UnknownTopicOrPartition`; `InvalidTopic` for one of the log's own; `Closed`; what the disk
+    /// says: the partitions may come into
     /// being nevertheless then.
     pub fn create_partitions(&self, topic: &str, total: u32) -> Result<()> {
         self.node().create_partitions(topic, total)

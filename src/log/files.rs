@@ -239,6 +239,12 @@ impl LogFiles {
         &self.dir_path
     }
 
+    /// The directory of the segments.
+    #[must_use]
+    pub fn segments_path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The disk that everything is on.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {

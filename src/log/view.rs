@@ -1,5 +1,6 @@
 //! An immutable snapshot of a partition's segments: what readers read.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::cursor::Trouble;
@@ -68,6 +69,12 @@ impl View {
         })
     }
 
+    /// Bytes of all segments: headers, batches, and the footers of sealed ones.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.layers().map(|layer| layer.sealed.map_or(layer.data_len, |(len, _)| len)).sum()
+    }
+
     /// Whole batches from the one that holds `from`, or the first one behind it, on: as many as
     /// `max_bytes` hold and at least one. No batch begins at or behind `below`.
     ///
@@ -128,10 +135,17 @@ impl View {
     /// # Errors
     /// As [`read`](View::read).
     pub fn find_max_timestamp(&self, below: u64) -> Result<Option<(u64, i64)>> {
+        let layers = self.layers_from(self.start).take_while(|l| l.segment.base_offset < below);
+        let mut promising: Vec<_> = layers.filter(|layer| layer.max_timestamp.is_some()).collect();
+        // The best first: nearly always it is the only one that is read.
+        promising.sort_by_key(|layer| Reverse(layer.max_timestamp));
         let mut best: Option<(u64, i64)> = None;
-        for layer in self.layers_from(self.start).take_while(|l| l.segment.base_offset < below) {
+        for layer in promising {
             let Some(max) = layer.max_timestamp else { continue };
-            if best.is_some_and(|(_, ts)| ts >= max) {
+            // Records that are cut off may have the segment's maximum; then another segment may
+            // have the earlier of two equals.
+            let cannot_win = |(offset, ts)| ts > max || ts == max && offset < layer.next_offset;
+            if best.is_some_and(cannot_win) {
                 continue;
             }
             // Usually the segment's own maximum counts, and the index leads to it.
@@ -139,7 +153,8 @@ impl View {
                 Some(hit) => Some(hit),
                 None => self.max_in(layer, below)?,
             };
-            let better = |hit: &(u64, i64)| best.is_none_or(|(_, ts)| hit.1 > ts);
+            let rank = |(offset, ts): (u64, i64)| (ts, Reverse(offset));
+            let better = |hit: &(u64, i64)| best.is_none_or(|best| rank(*hit) > rank(best));
             best = hit.filter(better).or(best);
         }
         Ok(best)
@@ -210,7 +225,6 @@ impl View {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.closed.iter().chain(self.active.iter())
     }

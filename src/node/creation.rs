@@ -14,6 +14,7 @@ use crate::partition::{Opening, Partition, PartitionSpec, Shared};
 use crate::stage::FoundChunk;
 
 use super::groups::group_topic;
+use super::topics::refuse_internal;
 use super::{Node, OpenTopic, TopicInfo};
 
 /// A topic or a growth that the catalogue has decided on, and what to wait for until it is durable.
@@ -81,6 +82,7 @@ impl Node {
     pub fn create_partitions(&self, name: &str, total: u32) -> Result<()> {
         let _nothing_is_deleted = self.topics_change.read();
         self.check_open()?;
+        refuse_internal(name)?;
         match self.catalogue.publish(|catalogue| catalogue.grow(name, total)) {
             Ok(decided) => self.open_decided(&decided).map(drop),
             Err(error) => {

@@ -8,6 +8,7 @@ mod deletion;
 mod flusher;
 mod group_wait;
 mod groups;
+mod log_dir;
 mod offsets;
 mod options;
 mod topics;
@@ -31,6 +32,7 @@ use crate::partition::{Partition, Shared};
 use flusher::Flusher;
 
 pub use groups::{GroupLag, OffsetChange, ResetTo};
+pub use log_dir::{LogDirInfo, PartitionSize};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use options::Options;
 pub use topics::TopicInfo;

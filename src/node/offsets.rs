@@ -1,7 +1,10 @@
 //! Offsets told by partition.
 
+use std::sync::Arc;
+
 use crate::backend::{Backend, PartitionBackend};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::partition::Partition;
 
 use super::Node;
 
@@ -39,15 +42,7 @@ impl Node {
         spec: OffsetSpec,
     ) -> Result<Option<ListedOffset>> {
         self.check_open()?;
-        let partition = {
-            let topics = self.topics.read();
-            let open = topics.get(at.topic()).ok_or_else(|| Error::unknown_topic(at.topic()))?;
-            let count = open.partitions.len();
-            open.partitions.get(at.partition() as usize).cloned().ok_or_else(|| {
-                let message = format!("the topic has {count} partitions, from 0");
-                Error::new(ErrorKind::UnknownTopicOrPartition, message).with_partition(at)
-            })?
-        };
+        let partition = self.served(at)?;
         let place = |offset| Some(ListedOffset { offset, timestamp_ms: None });
         let record = |hit: Option<(u64, i64)>| {
             hit.map(|(offset, time)| ListedOffset { offset, timestamp_ms: Some(time) })
@@ -62,5 +57,19 @@ impl Node {
             }
             OffsetSpec::ForTimestamp(time) => partition.find_timestamp(time).map(record),
         }
+    }
+
+    /// The partition of this name, the log's own ones too.
+    fn served(&self, at: &TopicPartition) -> Result<Arc<Partition>> {
+        if let Some(own) = self.own_partitions().into_iter().find(|own| own.name() == at) {
+            return Ok(own);
+        }
+        let topics = self.topics.read();
+        let open = topics.get(at.topic()).ok_or_else(|| Error::unknown_topic(at.topic()))?;
+        let count = open.partitions.len();
+        open.partitions.get(at.partition() as usize).cloned().ok_or_else(|| {
+            let message = format!("the topic has {count} partitions, from 0");
+            Error::new(ErrorKind::UnknownTopicOrPartition, message).with_partition(at)
+        })
     }
 }

@@ -74,6 +74,16 @@ impl PartitionBackend for Partition {
 }
 
 impl Partition {
+    /// Bytes in segment files, without what is reserved behind them.
+    pub fn segment_bytes(&self) -> u64 {
+        self.view.read().bytes()
+    }
+
+    /// Bytes of the stage that this partition holds.
+    pub fn staged_bytes(&self) -> u64 {
+        self.append.lock().chunk_bytes() as u64
+    }
+
     /// A record that a failing disk has taken away is no delivery, although the durable mark
     /// has passed it.
     fn check_not_lost(&self, offset: u64) -> Result<()> {

@@ -7,6 +7,7 @@ mod gate;
 mod support;
 
 mod admin;
+mod admin_races;
 mod alterations;
 mod auto_create;
 mod backpressure;

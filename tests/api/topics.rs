@@ -65,7 +65,7 @@ fn e01_the_logs_own_names_are_not_to_be_had() {
         refused(unknown, log.topic("__cluster_metadata"));
         let admin = log.admin();
         refused(ErrorKind::InvalidTopic, admin.delete_topic("__cluster_metadata"));
-        refused(unknown, admin.create_partitions("__cluster_metadata", 2));
+        refused(ErrorKind::InvalidTopic, admin.create_partitions("__cluster_metadata", 2));
         refused(unknown, producer(&log).send(Record::new("__cluster_metadata", "v")));
         assert!(listed(&log).is_empty(), "and it is hidden");
     });
