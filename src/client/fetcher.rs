@@ -28,6 +28,8 @@ pub(super) struct Fetcher {
     /// The slots that may have something, in the order of their turns. Each knows that it stands
     /// here.
     turns: VecDeque<usize>,
+    /// Whether the caller goes on looking, and does not wait to be called.
+    pub(super) patient: bool,
     /// Bytes fetched and not yet given, over all slots that are not paused.
     buffered: usize,
     /// Errors that had to wait because records came first.
@@ -60,6 +62,7 @@ impl Fetcher {
             slots: Vec::new(),
             order: BTreeMap::new(),
             turns: VecDeque::new(),
+            patient: false,
             buffered: 0,
             errors: VecDeque::new(),
             scratch: Scratch::default(),
@@ -281,7 +284,7 @@ impl Fetcher {
         if into.len() > given {
             return Turn::Over;
         }
-        slot.has_turn = !slot.rest();
+        slot.has_turn = !slot.rest(self.patient);
         if slot.has_turn { Turn::Kept } else { Turn::Rests }
     }
 

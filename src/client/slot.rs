@@ -20,6 +20,9 @@ use super::routes::door;
 use super::walk::walk;
 use super::window::Window;
 
+/// Looks at a partition that has given something, until it is left to call: some microseconds.
+const PATIENCE: u32 = 64;
+
 /// What a slot needs to know of its consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'c> {
@@ -57,6 +60,8 @@ pub(super) struct Slot {
     gaps: Vec<(u64, u64)>,
     hint: FetchHint,
     window: Window,
+    /// Looks that find nothing until the slot rests.
+    patience: u32,
     /// The topic was deleted and the caller has been told.
     orphaned: bool,
     paused: bool,
@@ -89,6 +94,7 @@ impl Slot {
             gaps: Vec::new(),
             hint: FetchHint::default(),
             window: Window::default(),
+            patience: 0,
             orphaned: false,
             paused: false,
             has_turn: false,
@@ -136,8 +142,13 @@ impl Slot {
     }
 
     /// Leaves the chime with the partition, to be called when there is something to do. False
-    /// when there already is.
-    pub(super) fn rest(&mut self) -> bool {
+    /// when there already is, or may be soon and the caller will look again: to leave the chime
+    /// and to ring it costs both sides more than some looks.
+    pub(super) fn rest(&mut self, patient: bool) -> bool {
+        if let Some(fewer) = self.patience.checked_sub(1).filter(|_| patient) {
+            self.patience = fewer;
+            return false;
+        }
         let Some(from) = self.waits_at().filter(|_| self.batches.is_empty()) else { return false };
         self.take_chime_back();
         self.token = self.door.register(from, &self.waker);
@@ -366,6 +377,7 @@ impl Slot {
             batch.payload.clone()
         };
         if walked.count > 0 {
+            self.patience = PATIENCE;
             into.push(&self.partition, &batch.header, payload, &walked);
         }
         self.position.set(Position::At(walked.next_offset));

@@ -68,6 +68,7 @@ impl Consumer {
         timeout: Duration,
     ) -> Result<usize> {
         records.clear();
+        self.fetcher.patient = timeout.is_zero();
         let outcome = self.poll_until(heed, records, timeout);
         if let Some(group) = &mut self.group {
             group.poll_ended(!records.is_empty());

@@ -23,6 +23,9 @@ fn murmur2(key: &[u8]) -> u32 {
 
 /// The partition of a key: Kafka's `toPositive(murmur2(key)) % count`.
 pub(in crate::client) fn partition_of(key: &[u8], count: u32) -> u32 {
+    if count == 1 {
+        return 0;
+    }
     (murmur2(key) & 0x7fff_ffff) % count.max(1)
 }
 

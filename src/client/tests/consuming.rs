@@ -335,13 +335,25 @@ fn an_idle_partition_costs_a_poll_nothing() {
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
     }
     assert_eq!(looks(), first, "who has nothing is not asked again");
+    let poll_often = |consumer: &mut Consumer| {
+        for _ in 0..100 {
+            assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        }
+    };
     for n in [999, 3, 500] {
-        let before = looks();
+        let looks_at = || log.partition("t", n).looks();
+        let (others, own) = (looks() - looks_at(), looks_at());
         log.partition("t", n).add(&["here"]);
         let records = consumer.poll(Duration::ZERO).unwrap();
         assert_eq!(records.next_offsets().into_iter().collect::<Vec<_>>(), [(tp("t", n), 1)]);
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
-        assert!(looks() - before < 10, "only the one that has called is asked");
+        assert!(looks_at() - own < 10);
+        // It may soon have more, and is looked at for a while; then it has to call again.
+        poll_often(&mut consumer);
+        let in_the_end = looks();
+        poll_often(&mut consumer);
+        assert_eq!(looks(), in_the_end);
+        assert_eq!(looks() - looks_at(), others, "only the one that has called is asked");
     }
 }
 
