@@ -143,7 +143,10 @@ impl Part {
 pub struct Known {
     pub level: Durability,
     pub there: There,
+    /// Those that a growth that had not returned would add are among them.
     pub parts: Vec<Part>,
+    /// So many partitions there are for certain; `parts` are all, or only these.
+    pub grown: usize,
 }
 
 /// What a topic is created with.

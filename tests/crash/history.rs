@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use alluvium::{AlterConfigOp, ConfigResource, Durability, Error, ErrorKind, NewTopic, Record};
+use alluvium::{
+    AlterConfigOp, ConfigResource, CreateTopicsOptions, Durability, Error, ErrorKind, NewTopic,
+    Record,
+};
 
 use super::bed::{Bed, Known, Part, Sent, Shape, There};
 
@@ -11,6 +14,11 @@ use super::bed::{Bed, Known, Part, Sent, Shape, There};
 pub enum Step {
     Create(&'static str, Shape),
     Delete(&'static str),
+    /// Many topics in one call.
+    CreateAll(&'static [(&'static str, Shape)]),
+    DeleteAll(&'static [&'static str]),
+    /// More partitions for a topic: so many in all.
+    Grow(&'static str, u32),
     /// Alters the level of a topic whose records are all durable.
     Level(&'static str, Durability),
     /// Topic, partition, records, bytes each: one call for each record.
@@ -37,6 +45,9 @@ impl Bed {
         match step {
             Step::Create(name, shape) => self.create(name, shape),
             Step::Delete(name) => self.delete(name),
+            Step::CreateAll(topics) => self.create_all(topics),
+            Step::DeleteAll(names) => self.delete_all(names),
+            Step::Grow(name, total) => self.grow(name, total),
             Step::Level(name, level) => self.alter_level(name, level),
             Step::Send(topic, partition, count, size) => {
                 (0..count).try_for_each(|_| self.send(topic, partition, 1, size))
@@ -58,11 +69,45 @@ impl Bed {
     }
 
     fn create(&mut self, name: &'static str, shape: Shape) -> Result<(), Error> {
-        let parts = vec![Part::default(); shape.partitions as usize];
-        let known = Known { level: shape.level, there: There::Perhaps, parts };
-        self.account.topics.insert(name, known);
+        self.expect(name, shape);
         let created = self.log().create_topic(new_topic(name, shape)).map(|_| ());
         self.conclude(name, There::Yes, created)
+    }
+
+    /// A topic that is being created.
+    fn expect(&mut self, name: &'static str, shape: Shape) {
+        let grown = shape.partitions as usize;
+        let parts = vec![Part::default(); grown];
+        let known = Known { level: shape.level, there: There::Perhaps, parts, grown };
+        self.account.topics.insert(name, known);
+    }
+
+    fn create_all(&mut self, topics: &[(&'static str, Shape)]) -> Result<(), Error> {
+        topics.iter().for_each(|(name, shape)| self.expect(name, *shape));
+        let new = topics.iter().map(|(name, shape)| new_topic(name, *shape));
+        let admin = self.log().admin();
+        let answers = admin.create_topics(new, CreateTopicsOptions::default());
+        let mut each = topics.iter().zip(answers);
+        each.try_for_each(|((name, _), made)| self.conclude(name, There::Yes, made.map(drop)))
+    }
+
+    fn delete_all(&mut self, names: &[&'static str]) -> Result<(), Error> {
+        for name in names {
+            self.account.topics.get_mut(name).unwrap().there = There::Perhaps;
+        }
+        let answers = self.log().admin().delete_topics(names);
+        let mut each = names.iter().zip(answers);
+        each.try_for_each(|(name, gone)| self.conclude(name, There::No, gone))
+    }
+
+    fn grow(&mut self, name: &'static str, total: u32) -> Result<(), Error> {
+        let known = self.account.topics.get_mut(name).unwrap();
+        known.parts.resize(total as usize, Part::default());
+        self.log().admin().create_partitions(name, total)?;
+        if !self.disk.is_off() {
+            self.account.topics.get_mut(name).unwrap().grown = total as usize;
+        }
+        Ok(())
     }
 
     /// The topic that a failed creation has left.

@@ -128,6 +128,33 @@ const LEVELS: Workload = (
     ],
 );
 
+/// Many topics come and go with one call, and get more partitions.
+const MANY: Workload = (
+    "many",
+    &[
+        Step::CreateAll(&[("p", POWER), ("c", CRASH), ("d", POWER)]),
+        Step::Send("p", 0, 3, 100),
+        Step::Grow("p", 3),
+        Step::Send("p", 2, 3, 100),
+        Step::Wait("p", 2),
+        Step::Grow("c", 4),
+        Step::Send("c", 3, 4, 60),
+        Step::Batch("c", 0, 3, 200),
+        Step::DeleteAll(&["d", "p"]),
+        Step::CreateAll(&[("p", CRASH), ("e", POWER)]),
+        Step::Grow("e", 2),
+        Step::Send("e", 1, 2, 600),
+        Step::Wait("e", 1),
+        Step::Send("p", 1, 3, 400),
+        Step::Reopen,
+        Step::Grow("c", 6),
+        Step::Send("c", 5, 2, 500),
+        Step::DeleteAll(&["c", "e"]),
+        Step::Wait("p", 0),
+        Step::Close,
+    ],
+);
+
 /// What is left when the machine stops at operation `at` of a workload.
 fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
     let disk = SimDisk::new();
@@ -231,9 +258,14 @@ fn e09_levels_go_up_and_down_and_survive_a_crash_at_every_operation() {
 }
 
 #[test]
+fn e02_e05_e06_topics_made_grown_and_deleted_together_survive_a_crash_at_every_operation() {
+    every_point(MANY, 1);
+}
+
+#[test]
 fn recovery_survives_a_crash_at_every_operation() {
-    let workloads = [SMALL, THROUGH, TOPICS, FULL];
-    for workload in workloads.into_iter().take(much(3, 4)) {
+    let workloads = [SMALL, THROUGH, TOPICS, MANY, FULL];
+    for workload in workloads.into_iter().take(much(4, 5)) {
         every_second_point(workload);
     }
 }

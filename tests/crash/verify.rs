@@ -141,6 +141,11 @@ impl Bed {
             if topic.there == There::No {
                 continue;
             }
+            let count = log.admin().describe_topic(name).unwrap().partition_count as usize;
+            let counts = [topic.grown, topic.parts.len()];
+            assert!(counts.contains(&count), "{what}: {name} has {count}, not one of {counts:?}");
+            topic.parts.truncate(count);
+            topic.grown = count;
             for (partition, part) in topic.parts.iter_mut().enumerate() {
                 let number = u32::try_from(partition).unwrap();
                 let what = format!("{what}: {name}-{partition} {:?}", topic.level);
@@ -157,6 +162,12 @@ impl Bed {
     pub fn go_on(mut self, seed: u64, what: &str) {
         let step = super::history::Step::Create("z", super::bed::SPARE);
         self.step(step).unwrap_or_else(|e| panic!("{what}: create: {e:?}"));
+        let grown: Vec<_> = self.living().into_iter().filter(|(_, number)| *number == 0).collect();
+        for (name, _) in grown {
+            let total = self.account.topics[name].grown as u32 + 1;
+            let grown = self.step(super::history::Step::Grow(name, total));
+            grown.unwrap_or_else(|e| panic!("{what}: grow: {e:?}"));
+        }
         let topics: Vec<_> = self.living();
         for (name, partition) in &topics {
             self.send(name, *partition, 1, 40).unwrap_or_else(|e| panic!("{what}: send: {e:?}"));
