@@ -4,6 +4,7 @@ mod configs;
 mod groups;
 mod log_dir;
 mod offsets;
+mod records;
 mod topics;
 
 use std::sync::Arc;

@@ -93,7 +93,8 @@ pub use coord::groups::{
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{
-    GroupLag, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionSize, ResetTo, TopicInfo,
+    GroupLag, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionSize, RecordsToDelete,
+    ResetTo, TopicInfo,
 };
 
 /// The examples of the documentation, run with those of the code.

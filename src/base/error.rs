@@ -111,6 +111,8 @@ kinds! {
     InvalidConfig = "INVALID_CONFIG", Some(40), false;
     /// An argument outside of its bounds.
     InvalidRequest = "INVALID_REQUEST", Some(42), false;
+    /// What a topic's settings forbid.
+    PolicyViolation = "POLICY_VIOLATION", Some(44), false;
     /// The file system failed: the source names the cause.
     StorageError = "KAFKA_STORAGE_ERROR", Some(56), true;
     /// The group has members, and the call needs an empty one.

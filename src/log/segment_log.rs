@@ -61,6 +61,12 @@ impl SegmentLog {
         self.config = config;
     }
 
+    /// The settings that it goes by.
+    #[must_use]
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
     /// The offset behind the last record in the segments (or behind the gap that follows it).
     #[must_use]
     pub fn end_offset(&self) -> u64 {

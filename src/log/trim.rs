@@ -20,7 +20,6 @@ impl SegmentLog {
     /// # Errors
     /// `InvalidRequest` above the end; `StorageError` from the manifest: the start has moved,
     /// the call may be repeated to free the space.
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention moves the log start"))]
     pub fn set_start(&mut self, offset: u64) -> Result<()> {
         self.check_open()?;
         if offset > self.end {
@@ -30,6 +29,7 @@ impl SegmentLog {
         if offset > self.start {
             self.move_start(offset)?;
         }
+        self.files.manifest().sync_to(self.manifest_position)?;
         self.bury()?;
         self.synced = self.synced.max(self.start);
         self.publish();

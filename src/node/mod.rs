@@ -11,6 +11,7 @@ mod groups;
 mod log_dir;
 mod offsets;
 mod options;
+mod records;
 mod topics;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use groups::{GroupLag, OffsetChange, ResetTo};
 pub use log_dir::{LogDirInfo, PartitionSize};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use options::Options;
+pub use records::RecordsToDelete;
 pub use topics::TopicInfo;
 
 /// A topic that is open: what clients see of it, and its partitions.

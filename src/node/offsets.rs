@@ -64,12 +64,6 @@ impl Node {
         if let Some(own) = self.own_partitions().into_iter().find(|own| own.name() == at) {
             return Ok(own);
         }
-        let topics = self.topics.read();
-        let open = topics.get(at.topic()).ok_or_else(|| Error::unknown_topic(at.topic()))?;
-        let count = open.partitions.len();
-        open.partitions.get(at.partition() as usize).cloned().ok_or_else(|| {
-            let message = format!("the topic has {count} partitions, from 0");
-            Error::new(ErrorKind::UnknownTopicOrPartition, message).with_partition(at)
-        })
+        self.partition(at)
     }
 }

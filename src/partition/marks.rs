@@ -90,6 +90,13 @@ impl Marks {
         self.durable.fetch_max(offset, Ordering::AcqRel);
     }
 
+    /// Moves `start` up to `offset`. Nobody needs to hear of what is below it any more, so it may
+    /// not pass what consumers have been shown.
+    pub fn begin(&self, offset: u64) {
+        debug_assert!(offset <= self.end());
+        self.start.fetch_max(offset, Ordering::AcqRel);
+    }
+
     /// Moves `durable` up to `offset`.
     pub fn endure(&self, offset: u64) {
         debug_assert!(offset <= self.end());

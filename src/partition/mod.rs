@@ -24,6 +24,7 @@ mod settle;
 mod shared;
 mod staged;
 mod through;
+mod trim;
 mod waiters;
 
 use std::fmt;

@@ -42,4 +42,5 @@ mod settings;
 mod timestamp_types;
 mod timestamps;
 mod topics;
+mod trimming;
 mod wakeups;

@@ -130,6 +130,10 @@ pub struct Part {
     pub seen: u64,
     /// A call that had not returned: all of it is there, or nothing.
     pub underway: Vec<Sent>,
+    /// The log start that was acknowledged.
+    pub start: u64,
+    /// The one that was asked for last.
+    pub start_asked: u64,
 }
 
 impl Part {

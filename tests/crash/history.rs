@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alluvium::{
     AlterConfigOp, ConfigResource, CreateTopicsOptions, Durability, Error, ErrorKind, NewTopic,
-    Record,
+    OffsetSpec, Record, RecordsToDelete, TopicPartition,
 };
 
 use super::bed::{Bed, Known, Part, Sent, Shape, There};
@@ -27,6 +27,8 @@ pub enum Step {
     Batch(&'static str, u32, usize, usize),
     /// Waits for the newest record of a partition.
     Wait(&'static str, u32),
+    /// Deletes all visible records of a partition but so many.
+    Trim(&'static str, u32, u64),
     Flush,
     /// Lets a flush interval pass and does what is due.
     Tick,
@@ -54,6 +56,7 @@ impl Bed {
             }
             Step::Batch(topic, partition, count, size) => self.send(topic, partition, count, size),
             Step::Wait(topic, partition) => self.wait(topic, partition),
+            Step::Trim(topic, partition, keep) => self.trim(topic, partition, keep),
             Step::Flush => self.flush(),
             Step::Tick => {
                 self.clock.manual.advance(Duration::from_millis(150));
@@ -226,6 +229,21 @@ impl Bed {
         delivery.wait()?;
         if !self.disk.is_off() && self.is_power_loss(topic) {
             self.account.part(topic, partition as usize).acked = offset + 1;
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, topic: &str, partition: u32, keep: u64) -> Result<(), Error> {
+        let (tp, admin) = (TopicPartition::new(topic, partition), self.log().admin());
+        let latest = admin.list_offsets([(tp.clone(), OffsetSpec::Latest)]).remove(0)?;
+        let before = latest.unwrap().offset.saturating_sub(keep);
+        let part = self.account.part(topic, partition as usize);
+        part.start_asked = before.max(part.start);
+        let start = admin.delete_records(&tp, RecordsToDelete::BeforeOffset(before))?;
+        if !self.disk.is_off() {
+            let part = self.account.part(topic, partition as usize);
+            assert_eq!(start, part.start_asked, "the low watermark");
+            part.start = start;
         }
         Ok(())
     }

@@ -151,6 +151,37 @@ const MANY: Workload = (
         Step::Send("c", 5, 2, 500),
         Step::DeleteAll(&["c", "e"]),
         Step::Wait("p", 0),
+    ],
+);
+
+/// Records go from the front: staged ones and settled ones, some and all.
+const TRIMMED: Workload = (
+    "trimmed",
+    &[
+        Step::Create("p", POWER),
+        Step::Create("c", CRASH),
+        Step::Send("p", 0, 4, 100),
+        Step::Batch("c", 0, 5, 60),
+        Step::Wait("p", 0),
+        Step::Trim("p", 0, 2),
+        Step::Trim("c", 0, 2),
+        Step::Send("c", 0, 3, 60),
+        Step::Trim("c", 0, 0),
+        Step::Send("p", 0, 40, 740),
+        Step::Send("c", 0, 40, 740),
+        Step::Tick,
+        Step::Trim("c", 0, 11),
+        Step::Wait("p", 0),
+        Step::Trim("p", 0, 7),
+        Step::Send("p", 0, 2, 90),
+        Step::Trim("p", 0, 3),
+        Step::Reopen,
+        Step::Trim("c", 0, 1),
+        Step::Trim("p", 0, 0),
+        Step::Send("p", 0, 2, 90),
+        Step::Send("c", 0, 2, 90),
+        Step::Flush,
+        Step::Trim("p", 0, 1),
         Step::Close,
     ],
 );
@@ -260,6 +291,11 @@ fn e09_levels_go_up_and_down_and_survive_a_crash_at_every_operation() {
 #[test]
 fn e02_e05_e06_topics_made_grown_and_deleted_together_survive_a_crash_at_every_operation() {
     every_point(MANY, 1);
+}
+
+#[test]
+fn a48_a_trim_survives_a_crash_at_every_operation() {
+    every_point(TRIMMED, 5);
 }
 
 #[test]

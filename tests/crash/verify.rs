@@ -14,6 +14,8 @@ pub type Found = (u64, Option<i64>, Option<Vec<u8>>, Vec<u8>);
 #[derive(Debug, Default)]
 pub struct Content {
     pub records: Vec<Found>,
+    /// The log start.
+    pub start: u64,
     /// The visible end.
     pub end: u64,
     pub gaps: Vec<(u64, u64)>,
@@ -38,7 +40,8 @@ pub fn read_from(
         consumer.seek(&tp, from)?;
     }
     let end = consumer.end_offsets(std::slice::from_ref(&tp))?.get(&tp).unwrap();
-    let mut content = Content { end, ..Content::default() };
+    let start = consumer.beginning_offsets(std::slice::from_ref(&tp))?.get(&tp).unwrap();
+    let mut content = Content { start, end, ..Content::default() };
     loop {
         let records = consumer.poll(Duration::ZERO)?;
         content.gaps.extend(records.gaps().iter().map(|gap| (gap.from, gap.to)));
@@ -66,7 +69,7 @@ fn unexplained(content: &Content) -> Option<u64> {
     let mut known: Vec<(u64, u64)> = content.gaps.clone();
     known.extend(content.records.iter().map(|record| (record.0, record.0 + 1)));
     known.sort_unstable();
-    let mut next = 0;
+    let mut next = content.start;
     for (from, to) in known {
         if from > next {
             return Some(next);
@@ -85,7 +88,10 @@ pub fn brief(records: &[Found]) -> Vec<(u64, u64)> {
 /// Looks whether a partition is as it may be after `end`, and takes it for the truth.
 fn verify_part(content: &Content, part: &mut Part, level: Durability, end: End, what: &str) {
     let tell = || format!("{what}: {:?} of {part:?}", brief(&content.records));
+    let starts = part.start..=part.start_asked.max(part.start);
+    assert!(starts.contains(&content.start), "{}: starts at {}", tell(), content.start);
     let mut allowed: BTreeMap<u64, Sent> = part.sent.clone();
+    allowed.retain(|offset, _| *offset >= content.start);
     let next = part.end();
     allowed.extend((next..).zip(part.underway.iter().copied()));
     let mut last = None;
@@ -97,7 +103,7 @@ fn verify_part(content: &Content, part: &mut Part, level: Durability, end: End, 
     }
     let offsets: BTreeSet<u64> = content.records.iter().map(|record| record.0).collect();
     let must = if end == End::Kill { next } else { part.acked };
-    for offset in part.sent.keys().filter(|offset| **offset < must) {
+    for offset in part.sent.keys().filter(|offset| (content.start..must).contains(offset)) {
         assert!(offsets.contains(offset), "{}: {offset} is lost (below {must})", tell());
     }
     let underway = part.underway.len() as u64;
@@ -111,6 +117,7 @@ fn verify_part(content: &Content, part: &mut Part, level: Durability, end: End, 
     let new: Vec<_> = offsets.range(next..).map(|offset| (*offset, allowed[offset])).collect();
     part.sent.extend(new);
     part.underway.clear();
+    (part.start, part.start_asked) = (content.start, content.start);
     part.seen = content.end;
     if level == Durability::PowerLoss {
         part.acked = content.end;
