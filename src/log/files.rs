@@ -1,6 +1,6 @@
 //! What all partitions of a log share: disk, directory, manifest, open files, file numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -278,7 +278,8 @@ impl LogFiles {
 
     /// Deletes all partitions of these topics, durably. Each of their
     /// [`SegmentLog`](super::SegmentLog)s is to be [deleted](super::SegmentLog::delete) then;
-    /// files of those that are not are removed by the next open.
+    /// files of those that are not are removed by the next open, or by
+    /// [`remove_files_of`](Self::remove_files_of).
     ///
     /// # Errors
     /// `StorageError` from the manifest.
@@ -288,6 +289,16 @@ impl LogFiles {
             position = Some(self.manifest.append(&[Record::PartitionsRetired { topic_id }])?);
         }
         position.map_or(Ok(()), |position| self.manifest.sync_to(position))
+    }
+
+    /// Removes the files that these topics had when the log was opened. Nobody has opened them
+    /// since, and their retirement is durable.
+    pub fn remove_files_of(&self, ids: &[TopicId]) {
+        let ids: HashSet<&TopicId> = ids.iter().collect();
+        let gone = self.boot.partitions().filter(|(key, _)| ids.contains(&key.topic_id));
+        for segment in gone.flat_map(|(_, partition)| partition.segments()) {
+            self.remove_segment(segment.number, &self.segment_path(segment.number));
+        }
     }
 
     /// Records that the log is closed in order; nothing may be changed afterwards. `ends` are

@@ -324,6 +324,7 @@ fn finish_deletions(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()
         return Ok(());
     }
     files.retire_topics(&deleted)?;
+    files.remove_files_of(&deleted);
     // Not waited for, and no open fails or waits long because of it: the next one tries again.
     match catalogue.publish_within(FORGET, |catalogue| catalogue.forget(&deleted)) {
         Err(e) if !matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::Timeout) => {

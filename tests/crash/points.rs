@@ -293,6 +293,43 @@ fn e02_e05_e06_topics_made_grown_and_deleted_together_survive_a_crash_at_every_o
     every_point(MANY, 1);
 }
 
+/// An open that finds a deletion half done ends it: what the topic took on the disk is free then,
+/// and not only after one more open.
+#[test]
+fn e06_the_files_of_a_deletion_that_a_crash_interrupted_are_gone_after_the_next_open() {
+    let steps =
+        [Step::Create("p", LARGE), Step::Send("p", 0, 10, 70_000), Step::Wait("p", 0), Step::Tick];
+    let (before, after) = {
+        let mut bed = Bed::fresh();
+        bed.run(&steps).unwrap();
+        let before = bed.disk.operations();
+        bed.step(Step::Delete("p")).unwrap();
+        (before, bed.disk.operations())
+    };
+    let mut interrupted = 0;
+    for at in before..after {
+        for end in [End::Kill, End::NOTHING, End::EVERYTHING, End::seed(at)] {
+            let mut bed = Bed::fresh();
+            bed.run(&steps).unwrap();
+            bed.disk.crash_at(at);
+            let _ = bed.step(Step::Delete("p"));
+            let mut bed = bed.end(end);
+            let what = format!("crash at {at}, {end:?}");
+            bed.recover(end, &what);
+            let admin = bed.log().admin();
+            let told = admin.describe_log_dir().unwrap();
+            let bytes = told.total_bytes - told.stage_bytes;
+            if admin.list_topics().unwrap().is_empty() {
+                assert!(bytes < 300_000, "{what}: {bytes} bytes are left");
+                interrupted += 1;
+            } else {
+                assert!(bytes > 700_000, "{what}: {bytes}");
+            }
+        }
+    }
+    assert!(interrupted > 4);
+}
+
 #[test]
 fn a48_a_trim_survives_a_crash_at_every_operation() {
     every_point(TRIMMED, 5);
