@@ -5,8 +5,9 @@
 
 use allocation_counter::measure;
 use std::path::Path;
+use std::time::Duration;
 
-use alluvium::{Durability, EventLog, NewTopic, Producer, Topic};
+use alluvium::{Durability, EventLog, NewTopic, OffsetReset, Producer, Topic, TopicPartition};
 use tempfile::TempDir;
 
 const TOPIC: &str = "orders";
@@ -86,6 +87,41 @@ fn ten_thousand_appends_allocate_at_most_when_a_chunk_begins() {
         );
         assert!(all.count_total <= PER_CHUNK * chunks, "{level:?}: {}", all.count_total);
     }
+}
+
+/// The life of a log in memory, as a test of a service would have it.
+fn a_short_life() {
+    let log = EventLog::in_memory();
+    let topic = log.create_topic(NewTopic::new(TOPIC)).unwrap();
+    let producer = log.producer().build().unwrap();
+    producer.send(topic.record(&VALUE).key(KEY)).unwrap().wait().unwrap();
+    let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
+    let records = consumer.poll(Duration::from_secs(10)).unwrap();
+    assert_eq!(records.into_iter().count(), 1);
+    no_thread_is_the_logs();
+}
+
+/// Every other log of this program is without a thread, too.
+fn no_thread_is_the_logs() {
+    // Where the system tells of threads by other means nothing is shown.
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return };
+    for task in tasks {
+        let name = std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default();
+        assert!(!name.starts_with("alluvium"), "the log has a thread: {name}");
+    }
+}
+
+#[test]
+fn a_log_in_memory_lives_and_ends_with_few_allocations_and_no_thread() {
+    const MOST: u64 = 180;
+    a_short_life();
+    let life = measure(a_short_life);
+    let seen = measure(no_thread_is_the_logs);
+    let own = life.count_total - seen.count_total;
+    println!("{own} allocations, {} bytes at most", life.bytes_max);
+    assert!(own <= MOST, "{own} allocations");
+    assert_eq!(life.count_current, 0, "something of the log stays");
 }
 
 #[test]

@@ -100,6 +100,21 @@ fn unsafe_stands_in_two_files_and_is_forbidden_elsewhere() {
 }
 
 #[test]
+fn numbers_on_disk_have_a_fixed_length() {
+    check(rules::lengths_on_disk);
+}
+
+#[test]
+fn the_rule_of_lengths_can_fail() {
+    finds(rules::lengths_on_disk, "src/log/x.rs", "fn f() { usize::from_le_bytes(a) }");
+    finds(rules::lengths_on_disk, "src/log/x.rs", "fn f() { usize::to_le_bytes(a) }");
+    finds(rules::lengths_on_disk, "src/log/x.rs", "fn f() { x.len().to_le_bytes() }");
+    finds(rules::lengths_on_disk, "src/log/x.rs", "fn f() { (x as usize).to_le_bytes() }");
+    accepts(rules::lengths_on_disk, "src/log/x.rs", "fn f() { u32::from_le_bytes(a) }");
+    accepts(rules::lengths_on_disk, "src/log/x.rs", "fn f() { (x.len() as u64).to_le_bytes() }");
+}
+
+#[test]
 fn files_time_and_sleep_have_one_door() {
     check(rules::file_system_places);
     check(rules::clock_places);

@@ -85,7 +85,35 @@ type Hook = Box<dyn Fn() -> bool + Send + Sync>;
 struct ManualTime {
     wall_ms: AtomicI64,
     monotonic_ns: AtomicU64,
-    hooks: Mutex<Vec<Hook>>,
+    hooks: Mutex<Hooks>,
+}
+
+/// Who wants to hear of every move.
+#[derive(Default)]
+struct Hooks {
+    list: Vec<Hook>,
+    /// With so many, those that nobody wants any more are looked for.
+    crowd: usize,
+}
+
+impl Hooks {
+    /// So many are kept without a look at them.
+    const FEW: usize = 64;
+
+    fn add(&mut self, hook: Hook) {
+        // Only a call tells who is gone. Whoever is not is woken for nothing, and rarely: the
+        // next crowd is twice as large as what is left.
+        if self.list.len() >= self.crowd.max(Self::FEW) {
+            self.call();
+            self.crowd = 2 * self.list.len();
+        }
+        self.list.push(hook);
+    }
+
+    /// Hooks answer whether they are still wanted.
+    fn call(&mut self) {
+        self.list.retain(|hook| hook());
+    }
 }
 
 impl ManualClock {
@@ -94,7 +122,7 @@ impl ManualClock {
         Self(Arc::new(ManualTime {
             wall_ms: AtomicI64::new(unix_ms),
             monotonic_ns: AtomicU64::new(0),
-            hooks: Mutex::new(Vec::new()),
+            hooks: Mutex::default(),
         }))
     }
 
@@ -120,8 +148,7 @@ impl ManualClock {
 
 impl ManualTime {
     fn call_hooks(&self) {
-        // Hooks answer whether they are still wanted.
-        self.hooks.lock().retain(|hook| hook());
+        self.hooks.lock().call();
     }
 }
 
@@ -139,7 +166,7 @@ impl Clock for ManualClock {
     }
 
     fn on_advance(&self, wake: Hook) {
-        self.0.hooks.lock().push(wake);
+        self.0.hooks.lock().add(wake);
     }
 }
 
@@ -177,6 +204,15 @@ mod tests {
         }
         assert_eq!(clock.unix_ms(), 5_000);
         assert_eq!(heard.load(Ordering::Relaxed), 2, "a hook that answers false is dropped");
+    }
+
+    #[test]
+    fn hooks_of_waits_that_are_over_do_not_pile_up() {
+        let clock = ManualClock::starting_at(0);
+        for number in 0..10_000 {
+            clock.on_advance(Box::new(move || number == 0));
+        }
+        assert!(clock.0.hooks.lock().list.len() <= 2 * Hooks::FEW);
     }
 
     #[test]

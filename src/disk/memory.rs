@@ -1,7 +1,9 @@
 //! Files in memory, for logs that live as long as their process.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +55,10 @@ impl MemoryDisk {
 /// # Errors
 ///
 /// `InvalidInput` if it climbs: nothing here needs that.
-pub(super) fn key(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn key(path: &Path) -> io::Result<Cow<'_, Path>> {
+    if path.components().all(|component| matches!(component, Component::Normal(_))) {
+        return Ok(Cow::Borrowed(path));
+    }
     let mut key = PathBuf::new();
     for component in path.components() {
         match component {
@@ -62,7 +67,7 @@ pub(super) fn key(path: &Path) -> io::Result<PathBuf> {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-    Ok(key)
+    Ok(Cow::Owned(key))
 }
 
 /// The last name of a key, as entries tell it.
@@ -119,10 +124,10 @@ impl Disk for MemoryDisk {
             return Ok(());
         }
         tree.check_parent(&key)?;
-        if tree.names.contains_key(&key) {
+        if tree.names.contains_key(&*key) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        tree.names.insert(key, Node::Dir);
+        tree.names.insert(key.into_owned(), Node::Dir);
         Ok(())
     }
 
@@ -131,7 +136,7 @@ impl Disk for MemoryDisk {
         if key.as_os_str().is_empty() {
             return Ok(Some(Node::Dir.entry(&key)));
         }
-        Ok(self.tree.lock().names.get(&key).map(|node| node.entry(&key)))
+        Ok(self.tree.lock().names.get(&*key).map(|node| node.entry(&key)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -140,13 +145,15 @@ impl Disk for MemoryDisk {
         if !tree.is_dir(&key) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let below = tree.names.range(key.clone()..).take_while(|(name, _)| name.starts_with(&key));
+        let from = (Bound::Included(&*key), Bound::Unbounded);
+        let below = tree.names.range::<Path, _>(from);
+        let below = below.take_while(|(name, _)| name.starts_with(&key));
         let entries = below.filter(|(name, _)| name.parent() == Some(&key));
         Ok(entries.map(|(name, node)| node.entry(name)).collect())
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.tree.lock().create(key(path)?)?)
+        Ok(self.tree.lock().create(key(path)?.into_owned())?)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -161,8 +168,8 @@ impl Disk for MemoryDisk {
         if tree.is_dir(&to) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        tree.names.remove(&from);
-        tree.names.insert(to, Node::File(file));
+        tree.names.remove(&*from);
+        tree.names.insert(to.into_owned(), Node::File(file));
         Ok(())
     }
 
@@ -170,7 +177,7 @@ impl Disk for MemoryDisk {
         let key = key(path)?;
         let mut tree = self.tree.lock();
         tree.file(&key)?;
-        tree.names.remove(&key);
+        tree.names.remove(&*key);
         Ok(())
     }
 
@@ -180,7 +187,7 @@ impl Disk for MemoryDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        let key = key(path)?;
+        let key = key(path)?.into_owned();
         let mut tree = self.tree.lock();
         if !tree.names.contains_key(&key) {
             tree.create(key.clone())?;

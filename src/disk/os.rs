@@ -265,6 +265,24 @@ fn write_one(file: &File, mut bytes: &[u8], mut position: u64) -> io::Result<()>
     Ok(())
 }
 
+/// Where files have no calls with a position (WebAssembly), which have few threads: one at a time.
+#[cfg(not(any(unix, windows)))]
+static MOVES_THE_POSITION: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+
+#[cfg(not(any(unix, windows)))]
+fn read_some(mut file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let _alone = MOVES_THE_POSITION.lock();
+    io::Seek::seek(&mut file, io::SeekFrom::Start(position))?;
+    io::Read::read(&mut file, buffer)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn write_one(mut file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+    let _alone = MOVES_THE_POSITION.lock();
+    io::Seek::seek(&mut file, io::SeekFrom::Start(position))?;
+    io::Write::write_all(&mut file, bytes)
+}
+
 /// One gathering call for as many parts as the system takes at once.
 #[cfg(target_os = "linux")]
 fn write_many(file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {

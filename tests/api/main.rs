@@ -43,4 +43,5 @@ mod timestamp_types;
 mod timestamps;
 mod topics;
 mod trimming;
+mod unmapped;
 mod wakeups;

@@ -127,6 +127,27 @@ pub fn file_system_places(source: &Source) -> Vec<String> {
     tell_paths(source, &source.shipped, goes_there, "opens the file system beside disk/os")
 }
 
+/// What stands on a disk is as long on every machine: bytes become numbers of a named length.
+pub fn lengths_on_disk(source: &Source) -> Vec<String> {
+    if !source.is_src() {
+        return Vec::new();
+    }
+    let is_open = |path: &&NamePath| match path.names.as_slice() {
+        [.., of, to] => {
+            matches!(to.as_str(), "from_le_bytes" | "to_le_bytes")
+                && matches!(of.as_str(), "usize" | "isize")
+        }
+        _ => false,
+    };
+    let mut found = tell_paths(source, &source.code, is_open, "has no fixed length on disk");
+    let written = ["as usize).to_le_bytes", "as isize).to_le_bytes", ".len().to_le_bytes"];
+    for text in written {
+        let at = source.code.match_indices(text).map(|(at, _)| line_at(&source.code, at));
+        found.extend(at.map(|line| sin(source, line, format!("{text} has no fixed length"))));
+    }
+    found
+}
+
 /// Only the clock knows the time.
 pub fn clock_places(source: &Source) -> Vec<String> {
     let is_test = source.path.starts_with("tests/");

@@ -117,7 +117,7 @@ impl Change {
             return Err(invalid(key.name, self.value(), &reason));
         }
         let current = Settings::new(before, log)?.value(key).0.unwrap_or_default();
-        let mut words = items(&current);
+        let mut words: Vec<_> = items(&current).collect();
         for word in items(self.value()) {
             match self {
                 Change::Append(_) if !words.contains(&word) => words.push(word),

@@ -144,7 +144,7 @@ impl TopicConfig {
     fn take(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "cleanup.policy" => {
-                let has = |policy| items(value).contains(&policy);
+                let has = |policy| items(value).any(|item| item == policy);
                 let (delete, compact) = (has("delete"), has("compact"));
                 self.cleanup_policy = CleanupPolicy { delete, compact };
             }

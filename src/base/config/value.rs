@@ -85,7 +85,7 @@ pub(crate) fn only(key: &str, value: &str, values: &[&str], reason: &str) -> Res
 }
 
 fn check_list(key: &str, value: &str, words: &[&str]) -> Result<()> {
-    let items = items(value);
+    let items: Vec<_> = items(value).collect();
     for (at, item) in items.iter().enumerate() {
         if !words.is_empty() && !words.contains(item) {
             let reason = format!("{item:?} is none of {}", words.join(", "));
@@ -99,8 +99,8 @@ fn check_list(key: &str, value: &str, words: &[&str]) -> Result<()> {
 }
 
 /// The words of a list.
-pub fn items(list: &str) -> Vec<&str> {
-    list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+pub fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// A number between `least` and `most`, or an error that names them, the key and the value.

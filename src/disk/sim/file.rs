@@ -20,7 +20,7 @@ impl SimDisk {
         path: &Path,
         body: impl FnOnce(&mut Machine, PathBuf, Option<Fault>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let key = key(path)?;
+        let key = key(path)?.into_owned();
         let mut machine = self.machine.lock();
         machine.perform(operation, &key.clone(), |machine, fault| body(machine, key, fault))
     }
@@ -60,7 +60,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let from = key(from)?;
+        let from = key(from)?.into_owned();
         self.perform(Operation::Rename, to, |machine, to, _| machine.rename(from, to))
     }
 

@@ -293,7 +293,7 @@ impl Machine {
 
     /// Puts a file there as if it had always been there.
     pub(super) fn plant(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let key = key(path)?;
+        let key = key(path)?.into_owned();
         let (content, space) = (Content::of(bytes), bytes.len() as u64);
         if let Ok(number) = self.lookup(&key) {
             let inode = self.inode(number)?;
@@ -309,7 +309,7 @@ impl Machine {
 
     /// Takes a file away as if it had never been there.
     pub(super) fn uproot(&mut self, path: &Path) -> io::Result<()> {
-        let key = key(path)?;
+        let key = key(path)?.into_owned();
         let number = self.lookup(&key)?;
         self.inode(number)?.linked = false;
         self.names.uproot(&key);
