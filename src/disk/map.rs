@@ -179,7 +179,7 @@ fn has_holes(data: &std::fs::Metadata) -> bool {
 /// Brings in all pages, to be read: for writing it would make every one of them dirty, and the
 /// first sync write all of the stage. The first store to a page since the last sync costs a fault
 /// either way. Where there are holes they are filled now, while it can be refused.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
     use memmap2::Advice;
     // Both are best effort, with one exception: EFAULT says that a store would end in SIGBUS
@@ -194,6 +194,18 @@ fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Pages come in with their first use. What has holes is not mapped, because none of them can be
+/// filled while that can be refused.
+#[cfg(target_os = "android")]
+fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
+    if has_holes {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // Best effort: the advice only saves time.
+    let _ = map.advise(memmap2::Advice::Random);
+    Ok(())
 }
 
 /// A file without a name that can be mapped again and again, but only once at a time: what a
