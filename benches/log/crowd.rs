@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use alluvium::Durability::{PowerLoss, ProcessCrash};
+use alluvium::TopicPartition;
 
-use crate::bed::{Bed, Plan};
+use crate::bed::{Bed, Plan, TOPIC};
 use crate::data::{Data, SMALL};
 use crate::limits::{COPY_SMALL, together};
 use crate::row::{Row, Sample};
@@ -32,6 +33,53 @@ pub fn rows() -> Vec<Row> {
             .map(|(name, count)| threads(name, count, 8).limited_by(ALONE_ON_MANY, 1.0)),
     );
     rows
+}
+
+const UNREAD: &str = "1 writer, no reader";
+
+/// One writer, and readers at the tail that share what the other processor gives them.
+pub fn reader_rows() -> Vec<Row> {
+    let beside = |name, readers| writer_beside(name, readers).limited_by(UNREAD, 1.0).aim(1.1);
+    vec![
+        writer_beside(UNREAD, 0),
+        beside("1 writer, 1 reader at the tail", 1),
+        beside("1 writer, 64 readers at the tail", 64),
+    ]
+}
+
+/// A writer's time per record beside readers. On two processors most of what 64 readers take from it
+/// is its turn on one of them, and only the rest is the log's.
+fn writer_beside(name: &'static str, readers: usize) -> Row {
+    Row::new("crowd", name, move || {
+        let bed = Plan::new(ProcessCrash).make();
+        let data = Data::new(SMALL);
+        move || {
+            let done = AtomicBool::new(false);
+            let elapsed = thread::scope(|scope| {
+                for _ in 0..readers {
+                    scope.spawn(|| follow(&bed, &done));
+                }
+                let start = Instant::now();
+                for key in data.keys.iter().cycle().take(SENDS) {
+                    let _ = bed.producer.send(bed.topic.record(&data.value).key(key)).unwrap();
+                }
+                let elapsed = start.elapsed();
+                done.store(true, Ordering::Release);
+                elapsed
+            });
+            bed.rest();
+            Sample::new(elapsed, SENDS)
+        }
+    })
+}
+
+/// Reads what comes, from now on.
+fn follow(bed: &Bed, done: &AtomicBool) {
+    let mut consumer = bed.log.consumer().build().unwrap();
+    consumer.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
+    while !done.load(Ordering::Acquire) {
+        drop(consumer.poll(Duration::from_millis(1)).unwrap());
+    }
 }
 
 /// Sends of all threads for one sample: about 1 MiB, so that nothing settles in between.

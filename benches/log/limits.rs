@@ -29,6 +29,8 @@ pub const SYNC_WINDOW_SMALL: &str = "write 136 KiB + fdatasync";
 pub const SYNC_WINDOW_LARGE: &str = "write 1056 KiB + fdatasync";
 pub const WALK: &str = "walk of mapped bytes, per byte";
 pub const MAPPED_READ: &str = "CRC of some 16 KiB of 64 MiB mapped";
+pub const MAPPED_READ_SMALL: &str = "CRC of some 1 KiB of 64 MiB mapped";
+pub const MAPPED_READ_LARGE: &str = "CRC of some 64 KiB of 64 MiB mapped";
 pub const READ_CRC: &str = "read 64 KiB + CRC, per byte";
 pub const OPEN_READ: &str = "open 5 files, read 256 KiB, write + fdatasync";
 pub const SPIN: &str = "atomic ping-pong, one way";
@@ -53,7 +55,9 @@ pub fn rows() -> Vec<Row> {
         row(SYNC_WINDOW_SMALL, || Box::new(sync(encoded_len(SMALL) << 10, 4))),
         row(SYNC_WINDOW_LARGE, || Box::new(sync(encoded_len(LARGE) << 10, 2))),
         row(WALK, || Box::new(walk())).per_byte(),
-        row(MAPPED_READ, || Box::new(mapped_read())),
+        row(MAPPED_READ, || Box::new(mapped_read(16 << 10))),
+        row(MAPPED_READ_SMALL, || Box::new(mapped_read(1 << 10))),
+        row(MAPPED_READ_LARGE, || Box::new(mapped_read(64 << 10))),
         row(READ_CRC, || Box::new(read_and_crc())).per_byte(),
         row(OPEN_READ, || Box::new(open_and_read())),
         row(SPIN, || Box::new(spin())),
@@ -248,9 +252,8 @@ fn walk() -> impl FnMut() -> Sample {
 }
 
 /// Checksums of batches anywhere in a mapped file that is in the page cache.
-fn mapped_read() -> impl FnMut() -> Sample {
+fn mapped_read(batch: usize) -> impl FnMut() -> Sample {
     const LEN: usize = 64 * MIB;
-    const BATCH: usize = 16 << 10;
     const READS: usize = 200;
     let dir = scratch();
     let path = dir.path().join("mapped");
@@ -263,8 +266,8 @@ fn mapped_read() -> impl FnMut() -> Sample {
         let start = Instant::now();
         for _ in 0..READS {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let at = (state >> 33) as usize % (LEN / BATCH) * BATCH;
-            black_box(crc32fast::hash(&map[at..at + BATCH]));
+            let at = (state >> 33) as usize % (LEN / batch) * batch;
+            black_box(crc32fast::hash(&map[at..at + batch]));
         }
         Sample::new(start.elapsed(), READS)
     }

@@ -62,6 +62,7 @@ fn every_row() -> Vec<Row> {
     let mut rows = limits::rows();
     rows.extend(append::rows());
     rows.extend(crowd::rows());
+    rows.extend(crowd::reader_rows());
     rows.extend(crowd::paced_rows());
     rows.extend(append::durable_rows());
     rows.extend(read::rows());

@@ -8,8 +8,8 @@ use alluvium::{Consumer, Durability, EventLog, OffsetReset, Records, TopicPartit
 use tempfile::TempDir;
 
 use crate::bed::{Bed, LOG, Plan, TOPIC};
-use crate::data::{Data, LARGE, SMALL, encoded_len};
-use crate::limits::{CHANNEL, MAPPED_READ, SPIN, SYNC, WALK};
+use crate::data::{Data, HUGE, LARGE, SMALL, encoded_len};
+use crate::limits::{CHANNEL, MAPPED_READ, MAPPED_READ_LARGE, MAPPED_READ_SMALL, SPIN, SYNC, WALK};
 use crate::row::{Row, Sample};
 
 use Durability::{Memory, PowerLoss, ProcessCrash};
@@ -24,9 +24,13 @@ pub fn rows() -> Vec<Row> {
         scan("scan sealed", LARGE, || sealed(LARGE)),
         scan("scan active", SMALL, || active(SMALL)),
         scan("scan active", LARGE, || active(LARGE)),
+        scan("scan sealed", HUGE, || sealed(HUGE)),
+        scan("scan active", HUGE, || active(HUGE)),
         scan("scan in memory", SMALL, || filled(Plan::new(Memory), SMALL).into()),
-        point("read one by offset, sealed", || sealed(SMALL)),
-        point("read one by offset, active", || active(SMALL)),
+        point("read one by offset, sealed", MAPPED_READ, || sealed(SMALL)),
+        point("read one by offset, active", MAPPED_READ, || active(SMALL)),
+        point("read one by offset, batches of 1 KiB", MAPPED_READ_SMALL, || batches_of(7)),
+        point("read one by offset, batches of 64 KiB", MAPPED_READ_LARGE, || batches_of(480)),
     ]
 }
 
@@ -72,10 +76,30 @@ fn count_of(value: usize) -> usize {
 /// Segments of 16 MiB, sealed by a close and opened again.
 fn sealed(value: usize) -> Library {
     let plan = Plan::new(ProcessCrash).segment_bytes("16777216");
-    let home = filled(plan, value).close().unwrap();
+    reopened(filled(plan, value))
+}
+
+fn reopened(bed: Bed) -> Library {
+    let home = bed.close().unwrap();
     let builder = EventLog::builder().path(home.path().join(LOG)).durability(ProcessCrash);
     let log = builder.background(false).open().unwrap();
     Library { log, _home: Some(home), _bed: None }
+}
+
+/// Sealed segments, of batches that have so many small records.
+fn batches_of(records: usize) -> Library {
+    let bed = Plan::new(ProcessCrash).segment_bytes("16777216").make();
+    let data = Data::new(SMALL);
+    let keys: Vec<_> = data.keys.iter().cycle().take(count_of(SMALL)).collect();
+    for call in keys.chunks(records) {
+        let sent = call.iter().map(|key| bed.topic.record(&data.value).key(*key));
+        bed.producer.send_batch(sent).parts()[0].result().unwrap();
+        if records < 120 {
+            // What settles is a batch, however short.
+            bed.log.tick();
+        }
+    }
+    reopened(bed)
 }
 
 /// One segment that is never sealed, and what is still in the stage.
@@ -124,7 +148,7 @@ fn scan(what: &str, value: usize, make: fn() -> Library) -> Row {
 
 /// A seek to an offset and a poll of the record that stands there. It cannot be had without the
 /// checksum of its batch, which holds about 16 KiB.
-fn point(name: &'static str, make: fn() -> Library) -> Row {
+fn point(name: &'static str, limit: &'static str, make: fn() -> Library) -> Row {
     const READS: usize = 200;
     let row = Row::new("read", name, move || {
         let library = make();
@@ -145,7 +169,7 @@ fn point(name: &'static str, make: fn() -> Library) -> Row {
             Sample::new(start.elapsed(), READS)
         }
     });
-    row.limited_by(MAPPED_READ, 1.0).aim(2.0)
+    row.limited_by(limit, 1.0).aim(2.0)
 }
 
 #[derive(Clone, Copy)]
