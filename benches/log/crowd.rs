@@ -1,6 +1,7 @@
 //! Rows of many threads, and of one that keeps a pace.
 
 use std::hint::spin_loop;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,18 +55,17 @@ fn writer_beside(name: &'static str, readers: usize) -> Row {
         let bed = Plan::new(ProcessCrash).make();
         let data = Data::new(SMALL);
         move || {
-            let done = AtomicBool::new(false);
+            let ready = Barrier::new(readers + 1);
             let elapsed = thread::scope(|scope| {
                 for _ in 0..readers {
-                    scope.spawn(|| follow(&bed, &done));
+                    scope.spawn(|| follow(&bed, &ready));
                 }
+                ready.wait();
                 let start = Instant::now();
                 for key in data.keys.iter().cycle().take(SENDS) {
                     let _ = bed.producer.send(bed.topic.record(&data.value).key(key)).unwrap();
                 }
-                let elapsed = start.elapsed();
-                done.store(true, Ordering::Release);
-                elapsed
+                start.elapsed()
             });
             bed.rest();
             Sample::new(elapsed, SENDS)
@@ -73,12 +73,15 @@ fn writer_beside(name: &'static str, readers: usize) -> Row {
     })
 }
 
-/// Reads what comes, from now on.
-fn follow(bed: &Bed, done: &AtomicBool) {
+/// Reads all that comes from now on.
+fn follow(bed: &Bed, ready: &Barrier) {
     let mut consumer = bed.log.consumer().build().unwrap();
     consumer.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
-    while !done.load(Ordering::Acquire) {
-        drop(consumer.poll(Duration::from_millis(1)).unwrap());
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty(), "it stands at the end");
+    ready.wait();
+    let mut seen = 0;
+    while seen < SENDS {
+        seen += consumer.poll(Duration::MAX).unwrap().len();
     }
 }
 

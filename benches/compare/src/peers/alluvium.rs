@@ -23,6 +23,8 @@ struct Log {
     topic: Topic,
     producer: Producer,
     consumer: Consumer,
+    /// For single records: it asks for no more.
+    finder: Consumer,
     partition: TopicPartition,
     records: Records,
     _log: EventLog,
@@ -40,11 +42,14 @@ impl Log {
         let partition = TopicPartition::new("records", 0);
         let mut consumer = log.consumer().offset_reset(OffsetReset::Earliest).build()?;
         consumer.assign([partition.clone()])?;
+        let mut finder = log.consumer().set("max.poll.records", "1").build()?;
+        finder.assign([partition.clone()])?;
         Ok(Self {
             level,
             topic,
             producer,
             consumer,
+            finder,
             partition,
             records: Records::default(),
             _log: log,
@@ -86,8 +91,8 @@ impl Peer for Log {
     }
 
     fn read(&mut self, index: u64) -> Result<u64> {
-        self.consumer.seek(&self.partition, index)?;
-        self.consumer.poll_into(&mut self.records, Duration::ZERO)?;
+        self.finder.seek(&self.partition, index)?;
+        self.finder.poll_into(&mut self.records, Duration::ZERO)?;
         let first = self.records.iter().next().ok_or("nothing there")?;
         Ok(number(first.value().unwrap_or_default()))
     }
