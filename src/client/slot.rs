@@ -23,6 +23,10 @@ use super::window::Window;
 /// Looks at a partition that has given something, until it is left to call: some microseconds.
 const PATIENCE: u32 = 64;
 
+/// Fetches in one look, each from where the policy says that the one before should have begun:
+/// what is there may be deleted while one looks.
+const RESETS: usize = 16;
+
 /// What a slot needs to know of its consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'c> {
@@ -285,14 +289,16 @@ impl Slot {
     }
 
     fn fetch_once(&mut self, context: Context<'_>, max_bytes: usize) -> Result<()> {
-        let from = self.position(context)?;
-        match self.fetch_from(from, max_bytes) {
-            Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
-                let from = self.reset(context, from, error)?;
-                self.fetch_from(from, max_bytes)
+        let mut from = self.position(context)?;
+        for _ in 1..RESETS {
+            match self.fetch_from(from, max_bytes) {
+                Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
+                    from = self.reset(context, from, error)?;
+                }
+                other => return other,
             }
-            other => other,
         }
+        self.fetch_from(from, max_bytes)
     }
 
     fn fetch_from(&mut self, from: u64, max_bytes: usize) -> Result<()> {
