@@ -90,6 +90,11 @@ pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,
     Slot, TopicSpec,
 };
+/// The assignors that every log has, as values: for an [`Assignor`] of your own to build upon.
+#[forbid(unsafe_code)]
+pub mod assignors {
+    pub use crate::coord::groups::{Range, RoundRobin, Uniform};
+}
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{

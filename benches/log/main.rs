@@ -7,6 +7,7 @@ mod bed;
 mod crowd;
 mod data;
 mod device;
+mod groups;
 mod limits;
 mod open;
 mod read;
@@ -68,6 +69,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(read::rows());
     rows.extend(read::hand_off_rows());
     rows.extend(open::rows());
+    rows.extend(groups::rows());
     rows
 }
 

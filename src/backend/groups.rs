@@ -200,6 +200,13 @@ pub struct CommitReply {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitTicket(pub Option<u64>);
 
+impl CommitTicket {
+    /// Whether there is anything to wait for.
+    pub fn is_due(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// A committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -27,9 +27,11 @@ impl AsyncCommits {
         }
     }
 
-    /// Tells of all, and waits for them until `deadline`.
-    pub(super) fn tell_all(&mut self, backend: &dyn Backend, deadline: Deadline) {
-        self.tell(backend, deadline, false);
+    /// Tells of all, and waits for them so long at most.
+    pub(super) fn tell_all(&mut self, backend: &dyn Backend, patience: Duration) {
+        if !self.0.is_empty() {
+            self.tell(backend, Deadline::after(backend.clock(), patience), false);
+        }
     }
 
     fn tell(&mut self, backend: &dyn Backend, deadline: Deadline, may_wait: bool) {

@@ -54,6 +54,9 @@ impl AutoCommit {
         &mut self,
         offsets: impl IntoIterator<Item = (&'a TopicPartition, u64)>,
     ) {
+        if !self.is_on() {
+            return;
+        }
         for (partition, offset) in offsets {
             match self.committed.get_mut(partition) {
                 Some(known) => *known = offset,

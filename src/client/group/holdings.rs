@@ -65,8 +65,10 @@ pub(super) fn commit(
     offsets: &[CommitOffset<'_>],
 ) -> Result<()> {
     let (ticket, outcome) = place(backend, group, member, offsets)?;
-    let deadline = Deadline::after(backend.clock(), PATIENCE);
-    backend.groups()?.wait_committed(ticket, deadline)?;
+    if ticket.is_due() {
+        let deadline = Deadline::after(backend.clock(), PATIENCE);
+        backend.groups()?.wait_committed(ticket, deadline)?;
+    }
     outcome
 }
 
@@ -76,8 +78,13 @@ pub(super) fn commit_offsets(
     member: Option<&MemberRef>,
     offsets: &Offsets,
 ) -> Result<()> {
-    let plain: Vec<_> = offsets.iter().map(|(tp, offset)| plain(tp, offset)).collect();
-    commit(backend, group, member, &plain)
+    let mut plain = offsets.iter().map(|(tp, offset)| plain(tp, offset));
+    match (plain.next(), plain.len()) {
+        (Some(only), 0) => commit(backend, group, member, &[only]),
+        (first, _) => {
+            commit(backend, group, member, &first.into_iter().chain(plain).collect::<Vec<_>>())
+        }
+    }
 }
 
 pub(super) fn plain(partition: &TopicPartition, offset: u64) -> CommitOffset<'_> {

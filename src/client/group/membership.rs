@@ -7,7 +7,6 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::backend::{Backend, GroupSession, JoinGroup, MemberRef, Subscription, WaitToken};
-use crate::base::wait::Deadline;
 use crate::base::{Error, Result, TopicPartition};
 
 use super::super::bell::{Bell, Chime};
@@ -322,7 +321,7 @@ impl Membership {
     }
 
     pub(super) fn tell_all(&mut self, backend: &dyn Backend) {
-        self.told_later.tell_all(backend, Deadline::after(backend.clock(), PATIENCE));
+        self.told_later.tell_all(backend, PATIENCE);
     }
 
     /// What the group has committed for these.

@@ -71,12 +71,13 @@ impl Coordinator {
             let message = format!("offset {}: the greatest is {}", offset.offset, i64::MAX);
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
+        let number = offset.partition.partition();
         let topic = state.topics.named(offset.partition.topic());
-        let part = state.topics.part(offset.partition).zip(topic);
-        let Some((part, topic)) = part else {
+        let Some(topic) = topic.filter(|topic| number < topic.partitions) else {
             let message = format!("there is no partition {}", offset.partition);
             return Err(Error::new(ErrorKind::UnknownTopicOrPartition, message));
         };
+        let part = (topic.id, number);
         if let Some((group, (member, epoch))) = member {
             group.check_part(member, epoch, part)?;
         }

@@ -227,7 +227,15 @@ impl Coordinator {
     /// Appends records, all or none; the offset behind them.
     pub(super) fn append(&self, records: &[Record], max_block: Duration) -> Result<u64> {
         self.check_open()?;
-        let (mut bytes, mut ends) = (Vec::with_capacity(records.len() * 96), Vec::new());
+        let mut bytes = Vec::with_capacity(records.len() * 96);
+        if let [record] = records {
+            record.key(&mut bytes);
+            let key_end = bytes.len();
+            let value = record.value(&mut bytes).then(|| &bytes[key_end..]);
+            let raw = RawRecord { key: Some(&bytes[..key_end]), value, ..RawRecord::default() };
+            return self.place(&[raw], max_block);
+        }
+        let mut ends = Vec::with_capacity(records.len());
         for record in records {
             record.key(&mut bytes);
             let key_end = bytes.len();
@@ -242,7 +250,11 @@ impl Coordinator {
             RawRecord { key, value, ..RawRecord::default() }
         });
         let raw: Vec<RawRecord<'_>> = raw.collect();
-        let appended = self.partition.append(Append { records: &raw, max_block, stop: None })?;
+        self.place(&raw, max_block)
+    }
+
+    fn place(&self, records: &[RawRecord<'_>], max_block: Duration) -> Result<u64> {
+        let appended = self.partition.append(Append { records, max_block, stop: None })?;
         Ok(appended.base_offset + records.len() as u64)
     }
 

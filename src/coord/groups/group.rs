@@ -14,6 +14,7 @@ use crate::base::{Error, ErrorKind, Result};
 
 use super::assign::{GroupSpec, MemberSpec, Slot, TopicSpec};
 use super::member::{Grip, Hold, Life, Member, MemberKey, Profile};
+use super::part_map::{PartMap, TopicMap};
 use super::topics::{Part, Topics};
 
 /// The members of one group, and who holds what.
@@ -27,9 +28,9 @@ pub struct Group {
     fenced: HashSet<Arc<str>>,
     next_key: MemberKey,
     /// Who holds a partition.
-    owners: HashMap<Part, MemberKey>,
+    owners: PartMap<MemberKey>,
     /// Who is to hold it.
-    wanted: HashMap<Part, MemberKey>,
+    wanted: PartMap<MemberKey>,
     problem: Option<Error>,
     /// Who has news.
     news: BTreeSet<MemberKey>,
@@ -184,13 +185,17 @@ impl Group {
             members.iter().map(|(_, m)| m.profile.interest.topics(topics)).collect();
         let mut names: BTreeMap<&Arc<str>, _> = BTreeMap::new();
         names.extend(meant.iter().flatten().map(|topic| (&topic.name, *topic)));
-        let index: HashMap<_, usize> =
-            names.values().enumerate().map(|(at, t)| (t.id, at)).collect();
-        let slot = |part: &Part| {
-            let topic = *index.get(&part.0)?;
-            Some(Slot { topic, partition: part.1 })
-        };
+        let index: TopicMap<usize> = names.values().enumerate().map(|(at, t)| (t.id, at)).collect();
         let spec = |((_, member), meant): (&(&MemberKey, &Member), &Vec<_>)| {
+            let mut last = None;
+            let slot = |part: &Part| {
+                // Parts come topic by topic.
+                let (_, topic) = last
+                    .filter(|(id, _)| *id == part.0)
+                    .or_else(|| Some((part.0, *index.get(&part.0)?)))?;
+                last = Some((part.0, topic));
+                Some(Slot { topic, partition: part.1 })
+            };
             let mut owned: Vec<Slot> = member.target.iter().filter_map(slot).collect();
             owned.sort_unstable();
             let topics = meant.iter().map(|topic: &&super::topics::GroupTopic| index[&topic.id]);
@@ -251,13 +256,15 @@ impl Group {
 
     fn aim(&mut self, question: &Question, answer: &[Vec<Slot>]) {
         self.wanted.clear();
-        for (key, slots) in question.members.iter().zip(answer) {
+        let asked = question.members.iter().zip(&question.spec.members);
+        for ((key, spec), slots) in asked.zip(answer) {
             let Some(member) = self.members.get_mut(key) else { continue };
             let part = |slot: &Slot| (question.topics[slot.topic], slot.partition);
             self.wanted.extend(slots.iter().map(|slot| (part(slot), *key)));
-            if slots.len() != member.target.len()
-                || !slots.iter().all(|slot| member.target.contains(&part(slot)))
-            {
+            // The question counts for this epoch only: its target is what the member has.
+            let same = *slots == spec.owned
+                || slots.iter().all(|slot| member.target.contains(&part(slot)));
+            if slots.len() != member.target.len() || !same {
                 member.target = slots.iter().map(part).collect();
                 self.news.insert(*key);
             }
@@ -340,14 +347,16 @@ impl Group {
     /// Whether a member may commit for a partition: its own since the epoch that it names, or in
     /// its present epoch any that is nobody else's (C45, C52).
     pub fn check_part(&self, member: &Member, epoch: i32, part: Part) -> Result<()> {
-        let message = match (member.holds.get(&part), self.owners.get(&part)) {
-            (Some(hold), _) if hold.since <= epoch || epoch == member.epoch => return Ok(()),
-            (Some(hold), _) => {
+        let message = match member.holds.get(&part) {
+            Some(hold) if hold.since <= epoch || epoch == member.epoch => return Ok(()),
+            Some(hold) => {
                 format!("it owns the partition since epoch {}, not since {epoch}", hold.since)
             }
-            (None, Some(_)) => "another member owns the partition".to_owned(),
-            (None, None) if epoch == member.epoch => return Ok(()),
-            (None, None) => format!("epoch {epoch} is over, and it does not own the partition"),
+            None if self.owners.contains_key(&part) => {
+                "another member owns the partition".to_owned()
+            }
+            None if epoch == member.epoch => return Ok(()),
+            None => format!("epoch {epoch} is over, and it does not own the partition"),
         };
         let message = format!("{}: {message}", member.profile.id);
         Err(Error::new(ErrorKind::StaleMemberEpoch, message))

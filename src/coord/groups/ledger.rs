@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::backend::CommittedOffset;
 
+use super::part_map::PartMap;
 use super::record::{GroupEntry, Record, StaticEntry};
 use super::topics::Part;
 
@@ -20,7 +21,7 @@ pub struct Ledger {
 pub struct Account {
     entry: Option<GroupEntry>,
     statics: BTreeMap<Arc<str>, StaticEntry>,
-    offsets: HashMap<Part, CommittedOffset>,
+    offsets: PartMap<CommittedOffset>,
 }
 
 impl Ledger {
@@ -40,7 +41,11 @@ impl Ledger {
                 self.change(&group, |account| drop(account.statics.remove(&instance)));
             }
             Record::Offset(group, part, Some(offset)) => {
-                self.groups.entry(group).or_default().offsets.insert(part, offset);
+                let account = match self.groups.get_mut(&group) {
+                    Some(account) => account,
+                    None => self.groups.entry(group).or_default(),
+                };
+                account.offsets.insert(part, offset);
             }
             Record::Offset(group, part, None) => {
                 self.change(&group, |account| drop(account.offsets.remove(&part)));
@@ -79,7 +84,7 @@ impl Account {
     }
 
     /// Its offsets.
-    pub fn offsets(&self) -> &HashMap<Part, CommittedOffset> {
+    pub(super) fn offsets(&self) -> &PartMap<CommittedOffset> {
         &self.offsets
     }
 

@@ -16,6 +16,7 @@ mod group;
 mod ledger;
 mod member;
 mod options;
+mod part_map;
 mod pulse;
 mod record;
 mod serve;
@@ -27,7 +28,7 @@ mod watched;
 #[cfg(test)]
 mod tests;
 
-pub use assign::{Assignor, GroupSpec, MemberSpec, Slot, TopicSpec};
+pub use assign::{Assignor, GroupSpec, MemberSpec, Range, RoundRobin, Slot, TopicSpec, Uniform};
 pub use coordinator::{Coordinator, topic_config};
 pub use event::GroupEvent;
 pub use group::GroupState;

@@ -1,12 +1,14 @@
 //! The topics that groups may subscribe to, as the coordinator knows them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex_lite::Regex;
 
 use crate::backend::Subscription;
 use crate::base::{Durability, Error, ErrorKind, Result, TopicId, TopicPartition};
+
+use super::part_map::TopicMap;
 
 /// A partition, by its topic's identity: a topic that is created again has other ones.
 pub type Part = (TopicId, u32);
@@ -28,7 +30,7 @@ pub struct GroupTopic {
 #[derive(Debug, Default)]
 pub struct Topics {
     by_name: BTreeMap<Arc<str>, GroupTopic>,
-    by_id: HashMap<TopicId, Arc<str>>,
+    by_id: TopicMap<Arc<str>>,
 }
 
 impl Topics {
