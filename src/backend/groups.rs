@@ -79,6 +79,9 @@ pub trait GroupSession: Send + Sync + fmt::Debug + 'static {
     /// only a new join helps.
     fn assignment(&self) -> Result<GroupAssignment>;
 
+    /// Whether it is still a member; tells it nothing. Errors as [`assignment`](Self::assignment).
+    fn check_member(&self) -> Result<()>;
+
     /// Says that the member uses nothing beyond the last assignment that it was told. What it has
     /// let go of goes to others at once. Errors as [`assignment`](Self::assignment).
     fn release(&self) -> Result<()>;
@@ -119,6 +122,9 @@ pub struct GroupAssignment {
     pub epoch: i32,
     /// What it owns, in order.
     pub partitions: Vec<TopicPartition>,
+    /// Those of them that it was not told of before. A partition that the member knows by name
+    /// is in here when its topic was deleted and created again: it is another one.
+    pub fresh: Vec<TopicPartition>,
     /// Whether others still hold partitions that are to be this member's.
     pub pending: bool,
     /// Why the present target is not one of the present members: an assignor failed.

@@ -69,10 +69,9 @@ impl Consumer {
     ) -> Result<usize> {
         records.clear();
         self.fetcher.patient = timeout.is_zero();
-        let outcome = self.poll_until(heed, records, timeout);
-        if let Some(group) = &mut self.group {
-            group.poll_ended(!records.is_empty());
-        }
+        let mut poll = InPoll { consumer: self, moved: false };
+        let outcome = poll.consumer.poll_until(heed, records, timeout);
+        poll.moved = !records.is_empty();
         outcome
     }
 
@@ -133,6 +132,11 @@ impl Consumer {
         if self.fetcher.may_sleep() && self.may_sleep() {
             self.sleep(heed, due, deadline);
         }
+    }
+
+    /// Whether the group has removed this consumer, and no poll has noticed yet.
+    pub(in crate::client) fn was_removed(&self) -> bool {
+        self.group.as_ref().is_some_and(Membership::was_removed)
     }
 
     /// True once per stop.
@@ -197,6 +201,15 @@ impl Consumer {
         deadline: Deadline,
         done: impl Fn(&Membership) -> bool,
     ) -> Result<bool> {
+        let poll = InPoll { consumer: self, moved: false };
+        poll.consumer.wait_for_group(deadline, done)
+    }
+
+    fn wait_for_group(
+        &mut self,
+        deadline: Deadline,
+        done: impl Fn(&Membership) -> bool,
+    ) -> Result<bool> {
         loop {
             self.prepare()?;
             if self.group.as_ref().is_some_and(&done) {
@@ -211,6 +224,21 @@ impl Consumer {
             if self.may_sleep() {
                 self.sleep(Heed::Records, due, deadline);
             }
+        }
+    }
+}
+
+/// A poll that runs. Dropped, by a panic of a listener too, it has ended: the time until the next
+/// one counts.
+struct InPoll<'c> {
+    consumer: &'c mut Consumer,
+    moved: bool,
+}
+
+impl Drop for InPoll<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = &mut self.consumer.group {
+            group.poll_ended(self.moved);
         }
     }
 }

@@ -132,12 +132,9 @@ impl Consumer {
             let message = "nothing to wait for: the consumer does not subscribe to anything";
             return Err(Error::new(ErrorKind::IllegalState, message));
         }
-        let deadline = Deadline::after(self.backend.clock(), timeout);
-        let done = self.await_group(deadline, |group| group.is_settled() && group.owns_any());
-        if let Some(group) = &mut self.group {
-            group.poll_ended(false);
-        }
-        if !done? {
+        let backend = std::sync::Arc::clone(&self.backend);
+        let deadline = Deadline::after(backend.clock(), timeout);
+        if !self.await_group(deadline, |group| group.is_settled() && group.owns_any())? {
             return Err(self.not_assigned(timeout));
         }
         Ok(self.group.as_ref().map_or(&[], Membership::owned))

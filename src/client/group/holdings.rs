@@ -11,7 +11,7 @@ use super::super::consumer_event::Events;
 use super::super::consumer_settings::ConsumerSettings;
 use super::super::fetcher::Fetcher;
 use super::super::offsets::Offsets;
-use super::super::slot::{Context, Slot};
+use super::super::slot::Context;
 use super::committed::OffsetAndMetadata;
 
 /// How long a commit waits for the disk: Kafka's `default.api.timeout.ms`.
@@ -26,10 +26,11 @@ pub(in crate::client) fn context<'c>(
     Context { backend, reset: settings.reset, skip_corrupt: settings.skip_corrupt, events }
 }
 
-/// The known positions of all assigned partitions.
+/// The known positions of all assigned partitions. Not of those whose topic was deleted: a commit
+/// would be of the one that has its name now.
 pub(super) fn positions(fetcher: &Fetcher) -> Offsets {
     let known = |tp: &TopicPartition| {
-        let position = fetcher.slot(tp).and_then(Slot::known_position)?;
+        let position = fetcher.slot(tp).filter(|slot| !slot.is_deleted())?.known_position()?;
         Some((tp.clone(), position))
     };
     fetcher.partitions().filter_map(known).collect()

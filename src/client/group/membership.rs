@@ -20,6 +20,7 @@ use super::committed::OffsetAndMetadata;
 use super::holdings::{self, PATIENCE, detailed, plain, positions};
 use super::listener::RebalanceListener;
 use super::metadata::GroupMetadata;
+use super::rebalance::is_removal;
 use super::settings::GroupSettings;
 
 /// The number that a group's chime rings with: no slot has it.
@@ -116,6 +117,13 @@ impl Membership {
         !self.owned.is_empty()
     }
 
+    /// Whether it was removed from the group, and has not noticed.
+    pub(in crate::client) fn was_removed(&self) -> bool {
+        let Some(session) = self.session.as_deref() else { return false };
+        self.seen != Some(session.version())
+            && session.check_member().is_err_and(|error| is_removal(&error))
+    }
+
     /// What to call this member in messages.
     pub(in crate::client) fn name(&self) -> &str {
         self.member.as_ref().map_or("this consumer", |member| &member.member_id)
@@ -148,7 +156,11 @@ impl Membership {
     /// Subscribes to something else. Nothing has changed after an error.
     pub(in crate::client) fn subscribe(&mut self, subscription: Subscription) -> Result<()> {
         if let Some(session) = self.session.as_deref() {
-            session.subscribe(subscription.clone())?;
+            match session.subscribe(subscription.clone()) {
+                // The next poll notices, and joins again with this.
+                Err(error) if is_removal(&error) => {}
+                outcome => outcome?,
+            }
         }
         self.fatal = None;
         self.wanted = Some(subscription);

@@ -37,17 +37,21 @@ impl Membership {
     }
 
     fn take_over(&mut self, parts: &mut Parts<'_>, assignment: GroupAssignment) -> Result<()> {
-        let GroupAssignment { version, epoch, partitions, pending, problem } = assignment;
+        let GroupAssignment { version, epoch, partitions, fresh, pending, problem } = assignment;
         let is_new_epoch = self.member.as_ref().is_some_and(|member| member.epoch != epoch);
         if let Some(member) = &mut self.member {
             member.epoch = epoch;
         }
         self.pending = pending;
-        let gone = without(&self.owned, &partitions);
+        // A topic that came again has the partitions of the old one no more than any other has.
+        let is_gone = |tp: &&TopicPartition| !has(&partitions, tp) || has(&fresh, tp);
+        let gone: Vec<_> = self.owned.iter().filter(is_gone).cloned().collect();
         let told = self.give_up(parts, &gone);
-        let come = without(&partitions, &self.owned);
+        let is_new = |tp: &&TopicPartition| !has(&self.owned, tp);
+        let come: Vec<_> = partitions.iter().filter(is_new).cloned().collect();
         if let Err(error) = self.begin(parts, &come) {
-            // Not taken over: the next poll tries again.
+            // Not taken over: the next poll tries again, if they are still to come then.
+            parts.fetcher.remove(&come);
             return told.and(Err(error));
         }
         self.owned = partitions;
@@ -182,13 +186,13 @@ fn fix(parts: &mut Parts<'_>, partition: &TopicPartition) {
     }
 }
 
-fn is_removal(error: &Error) -> bool {
+pub(super) fn is_removal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::UnknownMemberId | ErrorKind::FencedInstanceId)
 }
 
-/// Those of `all` that are not in `others`; both are in order.
-fn without(all: &[TopicPartition], others: &[TopicPartition]) -> Vec<TopicPartition> {
-    all.iter().filter(|partition| others.binary_search(partition).is_err()).cloned().collect()
+/// Whether `all`, which are in order, have this one.
+fn has(all: &[TopicPartition], partition: &TopicPartition) -> bool {
+    all.binary_search(partition).is_ok()
 }
 
 /// Partitions that are going: dropped, by a panic of the listener too, it lets go of them.

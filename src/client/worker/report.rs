@@ -14,3 +14,10 @@ pub struct RunReport {
     /// come again, here or elsewhere.
     pub late_commits: u64,
 }
+
+impl RunReport {
+    /// Records that need not come again.
+    pub(super) fn done(&self) -> u64 {
+        self.processed + self.dead_lettered
+    }
+}

@@ -58,7 +58,8 @@ impl Consumer {
     /// the position is at the record, and calling this again tries it again. What sending the
     /// dead letter fails with, likewise. Those of [`poll`](Self::poll) and
     /// [`commit`](Self::commit). A commit that comes too late, after the consumer was removed
-    /// from the group, is no error: it is counted, and the records come again.
+    /// from the group, is no error: it is counted, the records come again, and nothing more of
+    /// what was polled before is processed.
     pub fn run<E>(
         &mut self,
         options: &RunOptions,
@@ -76,12 +77,17 @@ impl Consumer {
                 return Ok(run.report);
             }
             self.poll_heeding(Heed::Stop, &mut records, Duration::MAX)?;
+            let before = run.report.done();
             let outcome = run.batch(InHand::new(self, &records));
-            if options.commit == CommitPolicy::EachPoll && run.report.processed > 0 {
-                let committed = self.commit();
-                run.count_late(committed)?;
-            }
-            if outcome? == End::Stop {
+            let moved = run.report.done() > before;
+            let committed = match options.commit {
+                CommitPolicy::EachPoll if moved => run.count_late(self.commit()),
+                _ => Ok(()),
+            };
+            // Why the run ends tells more than why the last commit failed.
+            let end = outcome?;
+            committed?;
+            if end == End::Stop {
                 return Ok(run.report);
             }
         }
@@ -110,8 +116,11 @@ impl Run<'_> {
     fn batch(&mut self, mut hand: InHand<'_>) -> Result<End> {
         let records = hand.records();
         for record in records {
-            if !self.record(hand.consumer(), &record)? {
-                return Ok(End::Stop);
+            if hand.consumer().was_removed() {
+                return Ok(End::Batch);
+            }
+            if let Some(end) = self.record(hand.consumer(), &record)? {
+                return Ok(end);
             }
             hand.count();
             if self.options.commit == CommitPolicy::EachRecord {
@@ -125,21 +134,30 @@ impl Run<'_> {
         Ok(End::Batch)
     }
 
-    /// Tries one record as often as need be. False when a stop came while it waited.
-    fn record(&mut self, consumer: &mut Consumer, record: &ConsumerRecord<'_>) -> Result<bool> {
+    /// Tries one record as often as need be. Why it was not processed to the end, if so: a stop
+    /// came while it waited, or the consumer was removed from the group, and the record is
+    /// somebody else's.
+    fn record(
+        &mut self,
+        consumer: &mut Consumer,
+        record: &ConsumerRecord<'_>,
+    ) -> Result<Option<End>> {
         let mut retry = 0;
         loop {
             let Err(cause) = (self.process)(record) else {
                 self.report.processed += 1;
-                return Ok(true);
+                return Ok(None);
             };
             if retry == self.options.retries {
-                return self.give_up(consumer, record, cause).map(|()| true);
+                return self.give_up(consumer, record, cause).map(|()| None);
             }
             retry += 1;
             self.report.retries += 1;
             if !consumer.pause_for(self.options.backoff.before_retry(retry))? {
-                return Ok(false);
+                return Ok(Some(End::Stop));
+            }
+            if consumer.was_removed() {
+                return Ok(Some(End::Batch));
             }
         }
     }
@@ -164,7 +182,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whoever was removed from the group processes on: its records come again elsewhere.
+    /// Whoever was removed from the group joins again: its records come again, here or elsewhere.
     fn count_late(&mut self, committed: Result<()>) -> Result<()> {
         use ErrorKind::{FencedMemberEpoch, StaleMemberEpoch, UnknownMemberId};
         let late = [FencedMemberEpoch, StaleMemberEpoch, UnknownMemberId];

@@ -129,6 +129,9 @@ impl Coordinator {
         let pulse = Arc::new(Pulse::new(self.clock.monotonic()));
         let Some(this) = self.this.upgrade() else { return Err(Error::closed()) };
         let timeouts = (profile.max_poll_interval, profile.session_timeout);
+        // Before and after: somebody may look at what is due in between, and plan anew.
+        let due = self.clock.monotonic().saturating_add(timeouts.0);
+        let is_sooner = self.plan(due);
         let (key, id) = {
             let mut state = self.state.lock();
             state.admit(&group, &profile, self.options.max_size)?;
@@ -143,7 +146,9 @@ impl Coordinator {
             woken.0.into_iter().for_each(Waker::wake);
             (key, id)
         };
-        self.plan(self.clock.monotonic().saturating_add(timeouts.0));
+        if self.plan(due) || is_sooner {
+            self.plan_for(&group, due);
+        }
         let session = Session::new(this, group, id, key, pulse, timeouts);
         if let Some(problem) = self.settle(session.group()) {
             // Nobody has joined: the handle's end takes the member away.
@@ -309,11 +314,17 @@ impl Coordinator {
     }
 
     /// Something is to be looked at no later than `at`.
-    pub(super) fn plan(&self, at: Duration) {
+    /// True when that is sooner than what was planned: who sleeps does not know.
+    pub(super) fn plan(&self, at: Duration) -> bool {
         let at = nanos(at);
-        if self.due.load(Ordering::SeqCst) > at {
-            self.due.fetch_min(at, Ordering::SeqCst);
-        }
+        self.due.load(Ordering::SeqCst) > at && self.due.fetch_min(at, Ordering::SeqCst) > at
+    }
+
+    /// Plans, and calls who sleeps in the group, to sleep no longer than that.
+    pub(super) fn plan_for(&self, group: &str, at: Duration) {
+        let _ = self.plan(at);
+        let sleepers = self.state.lock().sleepers(group);
+        sleepers.into_iter().for_each(Waker::wake);
     }
 
     /// What happened since the last call of this.

@@ -17,6 +17,7 @@ use super::event::GroupEvent;
 use super::group::Group;
 use super::ledger::Account;
 use super::member::MemberKey;
+use super::pulse::nanos;
 use super::record::Record;
 use super::topics::Part;
 
@@ -59,8 +60,6 @@ impl Coordinator {
             return self.next_due();
         }
         let now = self.clock.monotonic();
-        // Raised first: a poll that ends meanwhile lowers it again.
-        self.due.store(u64::MAX, Ordering::SeqCst);
         let (groups, woken) = {
             let mut state = self.state.lock();
             let late = state.late(now);
@@ -69,10 +68,11 @@ impl Coordinator {
             for (group, keys) in late {
                 woken.extend(self.take_out(&mut state, &group, &keys, true));
             }
-            self.expire_offsets(&mut state, now);
-            if let Some(next) = state.next_late() {
-                self.plan(next);
-            }
+            let pass = self.expire_offsets(&mut state, now);
+            let next = pass.into_iter().chain(state.next_late(now)).min();
+            // Under the lock: who joins meanwhile lowers it afterwards. A poll that ends
+            // meanwhile was counted as one that goes on, which is never later.
+            self.due.store(next.map_or(u64::MAX, nanos), Ordering::SeqCst);
             (groups, woken)
         };
         woken.into_iter().for_each(Waker::wake);
@@ -125,29 +125,32 @@ impl Coordinator {
         woken
     }
 
-    fn expire_offsets(&self, state: &mut State, now: Duration) {
-        let Some(retention) = self.options.offsets_retention else { return };
+    /// Takes away what is too old, if it is time to look. When to look again.
+    fn expire_offsets(&self, state: &mut State, now: Duration) -> Option<Duration> {
+        let retention = self.options.offsets_retention?;
         let next = state.retention.at.saturating_add(self.options.retention_check);
         if now < next {
-            return self.plan(next);
+            return Some(next);
         }
         let wall = self.clock.unix_ms();
         let jump = state.retention.jump(now, wall);
         state.retention.start(now, wall);
-        self.plan(now.saturating_add(self.options.retention_check));
+        let next = Some(now.saturating_add(self.options.retention_check));
         if let Some(by) = jump {
             // Perhaps the clock was set wrong: what is old is as old in the next pass.
-            return state.events.push(GroupEvent::ClockJumped(by));
+            state.events.push(GroupEvent::ClockJumped(by));
+            return next;
         }
         let before = wall.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
         let records = state.expired(before);
         if records.is_empty() || self.append(&records, Duration::ZERO).is_err() {
-            return;
+            return next;
         }
         for record in records {
             state.tell_expired(&record);
             state.ledger.apply(record);
         }
+        next
     }
 }
 
@@ -162,8 +165,20 @@ impl State {
         self.live.iter().filter_map(of_group).collect()
     }
 
-    fn next_late(&self) -> Option<Duration> {
-        self.live.values().flat_map(Group::members).filter_map(|(_, member)| member.due()).min()
+    /// When somebody may be late next. Members that are in a poll count: when theirs ends nobody
+    /// is called, and who sleeps by then must not sleep for ever.
+    fn next_late(&self, now: Duration) -> Option<Duration> {
+        let members = self.live.values().flat_map(Group::members);
+        members.filter_map(|(_, member)| member.due_at_soonest(now)).min()
+    }
+
+    /// Calls the waiting members of a group to look again at when something is due.
+    pub(super) fn sleepers(&self, group: &str) -> Vec<Waker> {
+        let members = self.live.get(group).into_iter().flat_map(Group::members);
+        members
+            .filter_map(|(_, member)| member.pulse())
+            .flat_map(|pulse| pulse.sleepers())
+            .collect()
     }
 
     /// What takes away the offsets whose time ended before `before`, and groups that are left

@@ -56,6 +56,8 @@ pub struct Told {
     pub epoch: i32,
     /// What it owns, in order of topic identity.
     pub parts: Vec<Part>,
+    /// Those of them that it was not told of before.
+    pub fresh: Vec<Part>,
     /// Whether others hold what is to be its own.
     pub pending: bool,
     /// What kept the target from being of the present members.
@@ -313,15 +315,18 @@ impl Group {
     /// Tells a member what it owns, and what not any more.
     pub fn tell(&mut self, key: MemberKey) -> Option<Told> {
         let member = self.members.get_mut(&key)?;
-        let mut parts = Vec::with_capacity(member.target.len());
+        let (mut parts, mut fresh) = (Vec::with_capacity(member.target.len()), Vec::new());
         for (part, hold) in &mut member.holds {
+            fresh.extend(
+                (hold.grip == Grip::Granted && member.target.contains(part)).then_some(*part),
+            );
             let stays = hold.grip != Grip::Leaving && member.target.contains(part);
             hold.grip = if stays { Grip::Told } else { Grip::Leaving };
             parts.extend(stays.then_some(*part));
         }
         member.epoch = self.target_epoch;
         let pending = parts.len() < member.target.len();
-        Some(Told { epoch: member.epoch, parts, pending, problem: self.problem.clone() })
+        Some(Told { epoch: member.epoch, parts, fresh, pending, problem: self.problem.clone() })
     }
 
     /// A member has let go of everything that it was told to.

@@ -87,6 +87,12 @@ impl Member {
         }
     }
 
+    /// As [`due`](Self::due); of one that is in a poll: if that ended now.
+    pub fn due_at_soonest(&self, now: Duration) -> Option<Duration> {
+        let in_poll = self.pulse().is_some_and(|pulse| pulse.rests_since().is_none());
+        if in_poll { now.checked_add(self.profile.max_poll_interval) } else { self.due() }
+    }
+
     /// Its pulse, while it has a handle.
     pub fn pulse(&self) -> Option<&Arc<Pulse>> {
         match &self.life {

@@ -49,6 +49,12 @@ impl Pulse {
         waiters.list.drain(..).map(|(_, waker)| waker).collect()
     }
 
+    /// Who waits, to be called although there is no news.
+    #[must_use]
+    pub fn sleepers(&self) -> Vec<Waker> {
+        self.waiters.lock().list.drain(..).map(|(_, waker)| waker).collect()
+    }
+
     /// Calls `waker` with the next piece of news; `None` when there is one after `seen`.
     pub fn register(&self, seen: u64, waker: &Waker) -> Option<WaitToken> {
         // Under the lock that `news` takes: either it finds the waiter or the waiter sees it.

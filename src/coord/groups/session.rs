@@ -13,7 +13,7 @@ use super::coordinator::{Coordinator, State};
 use super::group::Group;
 use super::member::MemberKey;
 use super::pulse::Pulse;
-use super::topics::Interest;
+use super::topics::{Interest, Part};
 
 /// A member's handle.
 pub struct Session {
@@ -48,16 +48,20 @@ impl Session {
     fn with<T>(&self, act: impl FnOnce(&mut State, MemberKey) -> T) -> Result<T> {
         self.coordinator.check_open()?;
         let mut state = self.coordinator.state.lock();
-        let live = state.live.get(&self.group);
-        if live.is_none_or(|live| live.key(&self.id) != Some(self.key)) {
-            let error = live.map(|live| live.no_member(&self.id));
-            return Err(error.unwrap_or_else(|| Group::default().no_member(&self.id)));
-        }
+        self.find(&state)?;
         let done = act(&mut state, self.key);
         let woken = self.coordinator.tell_news(&mut state, &self.group);
         drop(state);
         woken.into_iter().for_each(Waker::wake);
         Ok(done)
+    }
+
+    fn find(&self, state: &State) -> Result<()> {
+        match state.live.get(&self.group) {
+            Some(live) if live.key(&self.id) == Some(self.key) => Ok(()),
+            Some(live) => Err(live.no_member(&self.id)),
+            None => Err(Group::default().no_member(&self.id)),
+        }
     }
 
     /// Leaves, once.
@@ -81,18 +85,27 @@ impl GroupSession for Session {
         self.with(|state, key| {
             let version = self.pulse.version();
             let told = state.live.get_mut(&self.group)?.tell(key)?;
-            let names = told.parts.iter().filter_map(|part| state.topics.name(*part));
-            let mut partitions: Vec<_> = names.collect();
-            partitions.sort_unstable();
+            let named = |parts: &[Part]| {
+                let names = parts.iter().filter_map(|part| state.topics.name(*part));
+                let mut partitions: Vec<_> = names.collect();
+                partitions.sort_unstable();
+                partitions
+            };
             Some(GroupAssignment {
                 version,
                 epoch: told.epoch,
-                partitions,
+                partitions: named(&told.parts),
+                fresh: named(&told.fresh),
                 pending: told.pending,
                 problem: told.problem,
             })
         })?
         .ok_or_else(Error::closed)
+    }
+
+    fn check_member(&self) -> Result<()> {
+        self.coordinator.check_open()?;
+        self.find(&self.coordinator.state.lock())
     }
 
     fn release(&self) -> Result<()> {
@@ -129,7 +142,8 @@ impl GroupSession for Session {
     fn poll_ended(&self) {
         let now = self.coordinator.clock.monotonic();
         self.pulse.rest(now);
-        self.coordinator.plan(now.saturating_add(self.max_poll_interval));
+        // Nobody is called: who sleeps has counted this poll as one that ends.
+        let _ = self.coordinator.plan(now.saturating_add(self.max_poll_interval));
     }
 
     fn next_due(&self) -> Option<Duration> {
@@ -154,6 +168,7 @@ impl Drop for Session {
         if self.left.load(Ordering::Acquire) {
             return;
         }
+        let until = self.coordinator.clock.monotonic().saturating_add(self.session_timeout);
         let is_static = {
             let mut state = self.coordinator.state.lock();
             let Some(live) = state.live.get_mut(&self.group) else { return };
@@ -162,13 +177,13 @@ impl Drop for Session {
             let member = live.member(self.key).filter(|_| mine);
             let is_static = member.is_some_and(|m| m.profile.instance_id.is_some());
             if is_static {
-                let until = self.coordinator.clock.monotonic().saturating_add(self.session_timeout);
                 live.detach(self.key, until);
-                self.coordinator.plan(until);
             }
             is_static
         };
-        if !is_static {
+        if is_static {
+            self.coordinator.plan_for(&self.group, until);
+        } else {
             self.quit();
         }
     }

@@ -131,6 +131,46 @@ fn c31_a_member_in_a_poll_is_never_late_and_a_tick_finds_the_late_ones() {
 }
 
 #[test]
+fn c31_who_sleeps_while_all_are_in_a_poll_looks_again_before_one_can_be_late() {
+    let bed = Bed::new();
+    bed.topic("t", 1);
+    let (a, b) = (bed.join(&["t"]), bed.join(&["t"]));
+    a.session.poll_began();
+    b.session.poll_began();
+    bed.clock.advance(3_600 * SECOND);
+    bed.node.tick();
+    // Nobody is called when a poll ends: this is how long a sleeper sleeps.
+    let sleeps = b.session.next_due().unwrap();
+    a.session.poll_ended();
+    assert!(sleeps <= 300 * SECOND, "{sleeps:?}");
+    bed.clock.advance(sleeps);
+    b.session.poll_began();
+    assert!(b.session.assignment().unwrap().partitions.len() == 1, "a is late");
+}
+
+#[test]
+fn c30_who_sleeps_is_called_when_something_is_due_sooner() {
+    let bed = Bed::new();
+    bed.topic("t", 2);
+    let fixed = bed.try_join(instance("i", &["t"])).unwrap();
+    let mut b = bed.join(&["t"]);
+    b.poll();
+    b.session.poll_began();
+    let sleeps = |told: usize, act: &mut dyn FnMut()| {
+        let (count, waker) = Count::new();
+        let token = b.session.register(b.session.version(), &waker);
+        assert!(token.is_some());
+        assert_eq!(b.session.next_due(), Some(300 * SECOND));
+        act();
+        assert_eq!(count.get(), told);
+        b.session.next_due().unwrap()
+    };
+    let mut fixed = Some(fixed);
+    let next = sleeps(1, &mut || drop(fixed.take()));
+    assert_eq!(next, 45 * SECOND);
+}
+
+#[test]
 fn c53_who_does_not_let_go_in_time_is_removed() {
     let bed = Bed::new();
     bed.topic("t", 2);
