@@ -171,7 +171,8 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// `UnknownTopicOrPartition`, `Closed`, or what the disk says.
+    /// `UnknownTopicOrPartition`, without partitions `GroupIdNotFound`, `Closed`, or what the disk
+    /// says.
     pub fn plan_group_reset(
         &self,
         group: &str,
@@ -197,7 +198,8 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// As [`alter_group_offsets`](Self::alter_group_offsets).
+    /// As [`alter_group_offsets`](Self::alter_group_offsets); without partitions
+    /// `GroupIdNotFound`.
     pub fn reset_group_offsets(
         &self,
         group: &str,

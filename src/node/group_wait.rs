@@ -20,10 +20,12 @@ impl Node {
     pub fn await_group_end(&self, group: &str, timeout: Duration) -> Result<()> {
         let deadline = Deadline::after(self.clock(), timeout);
         self.flush(deadline)?;
+        // How far it has to come: what is sent later does not count.
+        let mut ends = BTreeMap::new();
         loop {
             let seen = self.groups.changes().version();
             let behind = match self.describe_group(group) {
-                Ok(view) => Behind::new(self, &view),
+                Ok(view) => Behind::new(self, &view, &mut ends),
                 Err(error) if error.kind() == ErrorKind::GroupIdNotFound => Behind::Unknown,
                 Err(error) => return Err(error),
             };
@@ -61,13 +63,18 @@ enum Behind {
 }
 
 impl Behind {
-    fn new(node: &Node, view: &GroupView) -> Self {
+    /// `ends` keeps where each partition ended when it was seen first.
+    fn new(node: &Node, view: &GroupView, ends: &mut BTreeMap<TopicPartition, u64>) -> Self {
         let mut lags = node.group_lag(view);
         let members = view.members.clone();
         if lags.is_empty() {
             return Self::Idle(members);
         }
-        lags.retain(|_, lag| lag.lag > 0);
+        lags.retain(|partition, lag| {
+            let end = *ends.entry(partition.clone()).or_insert(lag.end);
+            lag.lag = lag.lag.saturating_sub(lag.end.saturating_sub(end));
+            lag.lag > 0
+        });
         Self::By(lags, members)
     }
 

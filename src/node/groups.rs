@@ -146,7 +146,11 @@ impl Node {
         partitions: &[TopicPartition],
         to: ResetTo,
     ) -> Result<Vec<OffsetChange>> {
-        let known = self.groups.committed(group, None)?;
+        // All of what is committed: then there must be such a group.
+        let known = match partitions {
+            [] => self.group_offsets(group)?,
+            _ => self.groups.committed(group, None)?,
+        };
         let all: Vec<TopicPartition> =
             if partitions.is_empty() { known.keys().cloned().collect() } else { partitions.into() };
         let change = |partition: TopicPartition| {

@@ -4,6 +4,7 @@
 
 mod bed;
 mod commits;
+mod corners;
 mod listeners;
 mod membership;
 mod runs;
