@@ -128,7 +128,10 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// What the last commit fails with, or the listener; the group is left nevertheless.
+    /// What the last commit fails with, or the listener; the group is left nevertheless. A
+    /// consumer that was removed from its group before, without a poll since, has lost its
+    /// partitions: the listener is told that, nothing is committed, and where it would have been,
+    /// the error says why.
     pub fn close(mut self) -> Result<()> {
         match self.members_parts() {
             Some((group, mut parts)) => group.leave(&mut parts, false),

@@ -10,7 +10,7 @@ use alluvium::{
     ResetTo, RunOptions, TopicPartition,
 };
 
-use crate::bed::{Bed, LONG, look, on_each_kind, owned, tp, values};
+use crate::bed::{Bed, Diary, Kind, LONG, Told, look, on_each_kind, owned, tp, values};
 
 fn quick() -> RunOptions {
     RunOptions::new().backoff(Backoff::NONE)
@@ -200,4 +200,39 @@ fn c31_a_run_processes_nothing_on_that_was_taken_away_while_it_backed_off() {
         drop(member);
         bed.log.admin().reset_group_offsets("g", &[tp("t", 0)], ResetTo::Earliest).unwrap();
     }
+}
+
+#[test]
+fn c41_who_closes_after_it_was_removed_is_told_that_all_is_lost() {
+    for auto in [None, Some(LONG)] {
+        let bed = Bed::memory();
+        bed.topic("t", 1);
+        bed.fill("t", 1, 2);
+        let diary = Diary::default();
+        let builder = bed.builder("g").auto_commit(auto).topics(["t"]);
+        let mut first = builder.listener(diary.of("first")).build().unwrap();
+        assert_eq!(look(&mut first).len(), 2);
+        diary.take();
+        bed.log.admin().remove_all_group_members("g").unwrap();
+        let mut second = bed.member("g", &["t"]);
+        assert_eq!(look(&mut second).len(), 2);
+        let closed = first.close().map_err(|error| error.kind());
+        assert_eq!(closed, if auto.is_some() { Err(ErrorKind::UnknownMemberId) } else { Ok(()) });
+        assert_eq!(diary.take(), [("first", Told::Lost(vec![tp("t", 0)]))]);
+        assert!(bed.log.admin().group_offsets("g").unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_group_that_waits_for_its_static_members_after_an_open_is_stable() {
+    let bed = Bed::new(Kind::ProcessCrash);
+    bed.topic("t", 2);
+    let fixed = bed.builder("g").set("group.instance.id", "i").topics(["t"]);
+    let mut fixed = fixed.build().unwrap();
+    look(&mut fixed);
+    drop(fixed);
+    let bed = bed.reopen();
+    let group = bed.log.admin().describe_group("g").unwrap();
+    assert_eq!(group.state, GroupState::Stable);
+    assert_eq!(group.members[0].assignment, [tp("t", 0), tp("t", 1)]);
 }

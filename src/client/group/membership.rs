@@ -119,9 +119,16 @@ impl Membership {
 
     /// Whether it was removed from the group, and has not noticed.
     pub(in crate::client) fn was_removed(&self) -> bool {
-        let Some(session) = self.session.as_deref() else { return false };
-        self.seen != Some(session.version())
-            && session.check_member().is_err_and(|error| is_removal(&error))
+        self.removal().is_some()
+    }
+
+    /// Why it was removed from the group, if it was and has not noticed.
+    pub(super) fn removal(&self) -> Option<Error> {
+        let session = self.session.as_deref()?;
+        if self.seen == Some(session.version()) {
+            return None;
+        }
+        session.check_member().err().filter(is_removal)
     }
 
     /// What to call this member in messages.

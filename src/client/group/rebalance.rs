@@ -163,6 +163,9 @@ impl Membership {
     /// Leaves: for good, or, as a static member, only for a while. `commit`: what was returned
     /// is committed before, if that is what the consumer does by itself.
     pub(in crate::client) fn leave(&mut self, parts: &mut Parts<'_>, for_good: bool) -> Result<()> {
+        if let Some(cause) = self.removal() {
+            return self.leave_late(parts, cause);
+        }
         let committed = if self.auto.is_on() { self.commit_all(parts) } else { Ok(()) };
         self.tell_all(parts.backend);
         let gone = self.owned.clone();
@@ -174,6 +177,18 @@ impl Membership {
             session.leave();
         }
         committed.and(told)
+    }
+}
+
+impl Membership {
+    /// Leaves a group that has removed it before: nothing can be committed any more, and others
+    /// may have what it had.
+    fn leave_late(&mut self, parts: &mut Parts<'_>, cause: Error) -> Result<()> {
+        self.tell_all(parts.backend);
+        let told = self.lose(parts, cause.clone());
+        self.wanted = None;
+        self.fatal = None;
+        if self.auto.is_on() { Err(cause) } else { told }
     }
 }
 

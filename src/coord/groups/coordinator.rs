@@ -92,6 +92,13 @@ impl Coordinator {
             this: Weak::clone(this),
         });
         made.run_due();
+        let waited_for: Vec<Arc<str>> = {
+            let state = made.state.lock();
+            let live = state.live.iter().filter(|(_, group)| group.members().len() > 0);
+            live.map(|(id, _)| Arc::clone(id)).collect()
+        };
+        // What fails is asked again by who comes.
+        waited_for.iter().for_each(|group| drop(made.settle(group)));
         Ok(made)
     }
 
