@@ -21,7 +21,9 @@ use super::topic::Topic;
 /// its work: if the process dies in between, the work is done again. Where that must not be,
 /// keep the id in the same transaction as the work's result. Handles are cheap to clone and can
 /// be shared between threads; of several that come with one id at once, one works and the others
-/// wait for it.
+/// wait for it: work that asks for its own id would wait for itself. Share one handle by cloning
+/// it: two that were opened apart, or that two processes have, do not see what the other
+/// remembers until they are opened again.
 ///
 /// ```
 /// use alluvium::EventLog;
