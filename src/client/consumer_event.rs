@@ -53,6 +53,12 @@ pub enum ConsumerEvent {
         /// Why it was not.
         cause: Error,
     },
+    /// The group's assignor has failed, or has panicked: everybody keeps what they have, and a
+    /// newcomer is refused.
+    AssignorFailed {
+        /// What it did.
+        cause: Error,
+    },
     /// So many earlier events were dropped because nobody took them.
     Missed(u64),
 }

@@ -14,6 +14,7 @@
 
 mod alterations;
 mod bed;
+mod commits;
 mod history;
 mod model;
 mod points;

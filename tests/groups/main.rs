@@ -5,6 +5,7 @@
 mod bed;
 mod commits;
 mod corners;
+mod faults;
 mod listeners;
 mod membership;
 mod runs;

@@ -17,7 +17,7 @@ const CALLS: u64 = 20_000;
 
 /// One line of the standard error, by one system call: it arrives whole or not at all, and what
 /// was written before the kill stays readable behind it.
-fn tell(line: std::fmt::Arguments<'_>) {
+pub fn tell(line: std::fmt::Arguments<'_>) {
     let mut text = String::with_capacity(64);
     writeln!(text, "{line}").unwrap();
     if std::io::stderr().write_all(text.as_bytes()).is_err() {

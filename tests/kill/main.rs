@@ -20,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod child;
+mod commits;
 mod reader;
 mod workload;
 

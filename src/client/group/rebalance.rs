@@ -62,7 +62,10 @@ impl Membership {
         } else {
             self.tell_assigned(parts, &come)
         });
-        told.and(problem.map_or(Ok(()), Err))
+        if let Some(cause) = problem {
+            parts.events.borrow_mut().push(ConsumerEvent::AssignorFailed { cause });
+        }
+        told
     }
 
     /// Commits, tells and lets go of `gone`.

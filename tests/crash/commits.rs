@@ -1,0 +1,153 @@
+//! Committed offsets, and a crash at every operation: an old one or a new one, whole, and nothing
+//! lost that was acknowledged at the level of its topic.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alluvium::testing::SimDisk;
+use alluvium::{
+    Consumer, Durability, Error, EventLog, NewTopic, OffsetAndMetadata, OffsetReset, Record,
+    TopicPartition,
+};
+
+use super::bed::{Account, Bed, End, much};
+
+const TOPICS: [(&str, Durability); 2] =
+    [("p", Durability::PowerLoss), ("c", Durability::ProcessCrash)];
+const ROUNDS: u64 = 6;
+
+fn tp(topic: &str) -> TopicPartition {
+    TopicPartition::new(topic, 0)
+}
+
+/// What was said of a group's offset in one topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Said {
+    /// The last commit that was acknowledged.
+    acknowledged: u64,
+    /// The last that was tried.
+    tried: u64,
+}
+
+type Told = BTreeMap<&'static str, Said>;
+
+fn member(log: &EventLog) -> Result<Consumer, Error> {
+    let group = log.consumer().group("g").topics(["p", "c"]).auto_commit(None);
+    group.set("group.instance.id", "one").offset_reset(OffsetReset::Earliest).build()
+}
+
+/// Sends a record to each topic, reads it and commits behind it, until the machine stops.
+fn run(bed: &mut Bed, told: &mut Told) -> Result<(), Error> {
+    bed.open()?;
+    for (name, level) in TOPICS {
+        let topic = NewTopic::new(name).durability(level);
+        bed.log().create_topic(topic.config("internal.segment.bytes", "900"))?;
+    }
+    let mut consumer = member(bed.log())?;
+    for round in 0..ROUNDS {
+        if round == ROUNDS / 2 {
+            drop(consumer);
+            bed.close()?;
+            bed.open()?;
+            consumer = member(bed.log())?;
+        }
+        for (name, _) in TOPICS {
+            bed.producer().send(Record::new(name, &[b'v'; 300]))?.wait()?;
+        }
+        consumer.poll(Duration::ZERO)?;
+        for (name, _) in TOPICS {
+            let said = told.entry(name).or_default();
+            said.tried = round + 1;
+            let text = (round + 1).to_string();
+            let offset = OffsetAndMetadata::new(round + 1).metadata(&text);
+            consumer.commit_with_metadata([(tp(name), offset)])?;
+            if !bed.disk.is_off() {
+                said.acknowledged = round + 1;
+            }
+        }
+        bed.clock.manual.advance(Duration::from_millis(60));
+        bed.log().tick();
+    }
+    drop(consumer);
+    bed.close()
+}
+
+/// Whether the offset is one that may be there, and whole.
+fn check(log: &EventLog, name: &str, level: Durability, said: Said, end: End, what: &str) -> u64 {
+    let consumer = log.consumer().group("g").build().unwrap();
+    let found = consumer.committed(&[tp(name)]).unwrap();
+    let found = found.get(&tp(name));
+    let offset = found.map_or(0, |found| found.offset);
+    if let Some(found) = found {
+        assert_eq!(found.metadata.as_ref(), offset.to_string(), "{what}: {name}: a mixture");
+    }
+    let safe = end == End::Kill || level == Durability::PowerLoss;
+    let least = if safe { said.acknowledged } else { 0 };
+    assert!((least..=said.tried).contains(&offset), "{what}: {name}: {offset} of {said:?}");
+    offset
+}
+
+/// The group goes on: it reads every record from what is committed on, and what is sent now.
+fn goes_on(log: &EventLog, committed: &BTreeMap<&str, u64>, what: &str) {
+    let producer = log.producer().build().unwrap();
+    let mut new = BTreeMap::new();
+    for (name, _) in TOPICS {
+        let delivery = producer.send(Record::new(name, "new")).unwrap();
+        new.insert(name, delivery.wait().unwrap().offset);
+    }
+    let mut consumer = member(log).unwrap();
+    let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for _ in 0..20 {
+        for record in &consumer.poll(Duration::ZERO).unwrap() {
+            seen.entry(record.topic().to_owned()).or_default().push(record.offset());
+        }
+    }
+    for (name, _) in TOPICS {
+        let (seen, new) = (&seen[name], new[name]);
+        assert_eq!(seen.last(), Some(&new), "{what}: {name}: the new record is skipped: {seen:?}");
+        let mut reader = log.consumer().offset_reset(OffsetReset::Earliest).build().unwrap();
+        reader.assign([tp(name)]).unwrap();
+        reader.seek_to_beginning(&[tp(name)]).unwrap();
+        let mut all = Vec::new();
+        while reader.position(&tp(name)).unwrap() <= new {
+            all.extend(reader.poll(Duration::ZERO).unwrap().iter().map(|r| r.offset()));
+        }
+        all.retain(|offset| *offset >= committed[name]);
+        assert_eq!(*seen, all, "{what}: {name}: from {} on", committed[name]);
+    }
+}
+
+#[test]
+fn commits_are_old_or_new_and_whole_after_a_crash_at_every_operation() {
+    let length = {
+        let (mut bed, mut told) = (Bed::on(SimDisk::new(), Account::default()), Told::new());
+        run(&mut bed, &mut told).unwrap();
+        assert!(told.values().all(|said| said.acknowledged == ROUNDS), "{told:?}");
+        bed.disk.operations()
+    };
+    let mut between = 0;
+    for at in 0..length {
+        let disk = SimDisk::new();
+        disk.crash_at(at);
+        let (mut bed, mut told) = (Bed::on(disk, Account::default()), Told::new());
+        drop(run(&mut bed, &mut told));
+        let ends = [End::Kill, End::NOTHING, End::EVERYTHING];
+        for end in ends.into_iter().chain((0..much(3, 24)).map(|n| End::seed(at * 100 + n))) {
+            let what = format!("crash at {at}, {end:?}");
+            let mut after = Bed::on(end.of(&bed.disk), Account::default());
+            after.open().unwrap_or_else(|e| panic!("{what}: does not open: {e:?}"));
+            if TOPICS.iter().any(|(name, _)| after.log().topic(name).is_err()) {
+                assert!(told.is_empty(), "{what}: a topic is lost");
+                continue;
+            }
+            let mut committed = BTreeMap::new();
+            for (name, level) in TOPICS {
+                let said = told.get(name).copied().unwrap_or_default();
+                between += u64::from(said.acknowledged < said.tried);
+                committed.insert(name, check(after.log(), name, level, said, end, &what));
+            }
+            goes_on(after.log(), &committed, &what);
+        }
+    }
+    assert!(between > 3, "{between} crashes were within a commit");
+}
