@@ -178,6 +178,8 @@ pub struct CommitRequest<'a> {
     pub member: Option<&'a MemberRef>,
     /// What; of several for one partition the last one counts.
     pub offsets: &'a [CommitOffset<'a>],
+    /// How long to wait for room in the stage.
+    pub max_block: Duration,
 }
 
 /// One offset to commit.

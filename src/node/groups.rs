@@ -121,7 +121,12 @@ impl Node {
             metadata: "",
         };
         let offsets: Vec<_> = offsets.iter().map(|(tp, at)| offset((tp, *at))).collect();
-        let request = CommitRequest { group, member: None, offsets: &offsets };
+        let request = CommitRequest {
+            group,
+            member: None,
+            offsets: &offsets,
+            max_block: self.options.close_timeout,
+        };
         self.groups.run_due();
         let CommitReply { refused, ticket } = self.groups.commit(&request)?;
         self.wait_groups(ticket)?;

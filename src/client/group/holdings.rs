@@ -36,23 +36,21 @@ pub(super) fn positions(fetcher: &Fetcher) -> Offsets {
     fetcher.partitions().filter_map(known).collect()
 }
 
-/// Commits, and does not wait. The first refusal is the error; what was not refused has been
+/// Commits, and waits for room in the stage only. The first refusal is the error; what was not refused has been
 /// committed nevertheless.
 pub(super) fn place<'a>(
     backend: &dyn Backend,
     group: &str,
     member: Option<&MemberRef>,
     offsets: &[CommitOffset<'a>],
+    max_block: Duration,
 ) -> Result<(CommitTicket, Result<()>)> {
-    let request = CommitRequest { group, member, offsets };
+    let request = CommitRequest { group, member, offsets, max_block };
     let reply = backend.groups()?.commit(&request)?;
     let refused = reply.refused.into_iter().next();
     let outcome = match refused {
         None => Ok(()),
-        Some((partition, error)) if error.partition().is_some() => {
-            drop(partition);
-            Err(error)
-        }
+        Some((_, error)) if error.partition().is_some() => Err(error),
         Some((partition, error)) => Err(error.with_partition(&partition)),
     };
     Ok((reply.ticket, outcome))
@@ -65,7 +63,7 @@ pub(super) fn commit(
     member: Option<&MemberRef>,
     offsets: &[CommitOffset<'_>],
 ) -> Result<()> {
-    let (ticket, outcome) = place(backend, group, member, offsets)?;
+    let (ticket, outcome) = place(backend, group, member, offsets, PATIENCE)?;
     if ticket.is_due() {
         let deadline = Deadline::after(backend.clock(), PATIENCE);
         backend.groups()?.wait_committed(ticket, deadline)?;

@@ -252,19 +252,19 @@ impl Membership {
         if self.auto.is_due(clock) {
             self.auto.plan(clock);
             if self.dirty {
-                self.commit_moved(parts);
+                self.commit_moved(parts, Duration::ZERO);
             }
         }
     }
 
     /// Commits the positions that have moved, and tells of a failure by an event.
-    pub(super) fn commit_moved(&mut self, parts: &Parts<'_>) {
+    pub(super) fn commit_moved(&mut self, parts: &Parts<'_>, max_block: Duration) {
         let moved = self.auto.moved(&positions(parts.fetcher));
         if moved.is_empty() {
             self.dirty = false;
             return;
         }
-        match self.place(parts.backend, &moved).and_then(|(_, outcome)| outcome) {
+        match self.place(parts.backend, &moved, max_block).and_then(|(_, outcome)| outcome) {
             Ok(()) => {
                 self.auto.note(moved.iter());
                 self.dirty = false;
@@ -280,9 +280,10 @@ impl Membership {
         &self,
         backend: &dyn Backend,
         offsets: &Offsets,
+        max_block: Duration,
     ) -> Result<(crate::backend::CommitTicket, Result<()>)> {
         let plain: Vec<_> = offsets.iter().map(|(tp, offset)| plain(tp, offset)).collect();
-        holdings::place(backend, &self.settings.id, self.member.as_ref(), &plain)
+        holdings::place(backend, &self.settings.id, self.member.as_ref(), &plain, max_block)
     }
 
     /// Commits the positions of everything that is assigned, and waits.
@@ -326,7 +327,7 @@ impl Membership {
         offsets: &Offsets,
         callback: Callback,
     ) {
-        let placed = self.place(backend, offsets).and_then(|(ticket, outcome)| {
+        let placed = self.place(backend, offsets, Duration::ZERO).and_then(|(ticket, outcome)| {
             outcome?;
             self.auto.note(offsets.iter());
             Ok(ticket)

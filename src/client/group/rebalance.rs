@@ -7,6 +7,7 @@ use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use super::super::consumer_event::ConsumerEvent;
 use super::super::fetcher::Fetcher;
 use super::super::positions::Position;
+use super::holdings::PATIENCE;
 use super::listener::Rebalance;
 use super::membership::{Membership, Parts};
 
@@ -74,7 +75,7 @@ impl Membership {
             return Ok(());
         }
         if self.auto.is_on() {
-            self.commit_moved(parts);
+            self.commit_moved(parts, PATIENCE);
         }
         self.auto.forget(gone);
         self.owned.retain(|partition| gone.binary_search(partition).is_err());

@@ -14,7 +14,7 @@ use super::member::Member;
 use super::record::{GroupEntry, Record};
 use super::topics::Part;
 
-/// How long a commit waits for room in the stage.
+/// How long an operator waits for room in the stage.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Coordinator {
@@ -48,7 +48,7 @@ impl Coordinator {
             }
         }
         if records.len() > first {
-            let end = self.append(&records, PATIENCE)?;
+            let end = self.append(&records, request.max_block)?;
             records.into_iter().for_each(|record| state.ledger.apply(record));
             reply.ticket = CommitTicket(waits.then_some(end));
         }

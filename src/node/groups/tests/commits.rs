@@ -1,5 +1,7 @@
 //! Commits: who may, what stays, what a crash leaves.
 
+use std::time::Duration;
+
 use crate::backend::{CommitOffset, CommitRequest, MemberRef};
 use crate::base::wait::Deadline;
 use crate::base::{ErrorKind, SystemClock};
@@ -38,7 +40,12 @@ fn c13_metadata_and_epoch_come_back_and_too_much_is_refused_for_its_partition_on
     let offsets = [offset(&p0, &*most), offset(&p1, &*more)];
     let reply = bed
         .groups()
-        .commit(&CommitRequest { group: "g", member: None, offsets: &offsets })
+        .commit(&CommitRequest {
+            group: "g",
+            member: None,
+            offsets: &offsets,
+            max_block: Duration::ZERO,
+        })
         .unwrap();
     let [(partition, error)] = &reply.refused[..] else { panic!("{reply:?}") };
     assert_eq!((partition, error.kind()), (&p1, ErrorKind::OffsetMetadataTooLarge));

@@ -85,7 +85,12 @@ impl Bed {
             metadata: "",
         };
         let offsets: Vec<_> = offsets.iter().map(|(tp, at)| offset((tp, *at))).collect();
-        self.groups().commit(&CommitRequest { group: "g", member, offsets: &offsets })
+        self.groups().commit(&CommitRequest {
+            group: "g",
+            member,
+            offsets: &offsets,
+            max_block: Duration::ZERO,
+        })
     }
 
     pub fn committed(&self, tp: &TopicPartition) -> Option<u64> {
