@@ -257,19 +257,30 @@ impl Group {
     }
 
     fn aim(&mut self, question: &Question, answer: &[Vec<Slot>]) {
-        self.wanted.clear();
+        // Who is to hold what is the targets of all members, turned round: that of those whose
+        // target stays, stays.
+        let mut moved = Vec::new();
         let asked = question.members.iter().zip(&question.spec.members);
         for ((key, spec), slots) in asked.zip(answer) {
             let Some(member) = self.members.get_mut(key) else { continue };
+            // The question counts for this epoch only: what it says of the target is still so.
+            if *slots == spec.owned && slots.len() == member.target.len() {
+                continue;
+            }
             let part = |slot: &Slot| (question.topics[slot.topic], slot.partition);
-            self.wanted.extend(slots.iter().map(|slot| (part(slot), *key)));
-            // The question counts for this epoch only: its target is what the member has.
-            let same = *slots == spec.owned
-                || slots.iter().all(|slot| member.target.contains(&part(slot)));
-            if slots.len() != member.target.len() || !same {
-                member.target = slots.iter().map(part).collect();
+            let target = slots.iter().map(part).collect();
+            if member.target != target {
+                let before = std::mem::replace(&mut member.target, target);
+                for part in &before {
+                    self.wanted.remove(part);
+                }
+                moved.push(*key);
                 self.news.insert(*key);
             }
+        }
+        for key in moved {
+            let target = self.members.get(&key).map(|member| &member.target);
+            self.wanted.extend(target.into_iter().flatten().map(|part| (*part, key)));
         }
         let misplaced = |(part, owner): (&Part, &MemberKey)| {
             (self.wanted.get(part) != Some(owner)).then_some((*part, *owner))
