@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use alluvium::testing::SimDisk;
 use alluvium::{
-    Consumer, Durability, Error, EventLog, NewTopic, OffsetAndMetadata, OffsetReset, Record,
-    TopicPartition,
+    Consumer, Durability, Error, EventLog, NewTopic, OffsetAndMetadata, OffsetReset, Offsets,
+    Record, TopicPartition,
 };
 
 use super::bed::{Account, Bed, End, much};
@@ -150,4 +150,124 @@ fn commits_are_old_or_new_and_whole_after_a_crash_at_every_operation() {
         }
     }
     assert!(between > 3, "{between} crashes were within a commit");
+}
+
+/// What an operator does to a group, one thing after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Committed(u64),
+    Nothing,
+}
+
+const STATES: [State; 6] = [
+    State::Committed(2),
+    State::Committed(0),
+    State::Nothing,
+    State::Committed(1),
+    State::Nothing,
+    State::Committed(2),
+];
+
+/// Resets, deletes offsets and deletes the group; how many of [`STATES`] were acknowledged.
+fn operate(bed: &mut Bed, acknowledged: &mut usize) -> Result<(), Error> {
+    bed.open()?;
+    bed.log().create_topic(NewTopic::new("p").durability(Durability::PowerLoss))?;
+    for _ in 0..2 {
+        bed.producer().send(Record::new("p", "v"))?.wait()?;
+    }
+    for (number, state) in STATES.into_iter().enumerate() {
+        let admin = bed.log().admin();
+        match state {
+            State::Committed(offset) => {
+                let offsets = Offsets::from_iter([(tp("p"), offset)]);
+                admin.alter_group_offsets("g", &offsets)?;
+            }
+            State::Nothing if number == 2 => admin.delete_group_offsets("g", &[tp("p")])?,
+            State::Nothing => admin.delete_group("g")?,
+        }
+        if !bed.disk.is_off() {
+            *acknowledged = number + 1;
+        }
+    }
+    bed.close()
+}
+
+#[test]
+fn e16_e17_e18_resets_and_deletions_hold_wholly_or_not_at_all_after_a_crash_at_every_operation() {
+    let length = {
+        let mut bed = Bed::on(SimDisk::new(), Account::default());
+        operate(&mut bed, &mut 0).unwrap();
+        bed.disk.operations()
+    };
+    for at in 0..length {
+        let disk = SimDisk::new();
+        disk.crash_at(at);
+        let (mut bed, mut acknowledged) = (Bed::on(disk, Account::default()), 0);
+        drop(operate(&mut bed, &mut acknowledged));
+        for end in [End::Kill, End::NOTHING, End::EVERYTHING, End::seed(at)] {
+            let what = format!("crash at {at}, {end:?}, {acknowledged} acknowledged");
+            let mut after = Bed::on(end.of(&bed.disk), Account::default());
+            after.open().unwrap_or_else(|e| panic!("{what}: does not open: {e:?}"));
+            if after.log().topic("p").is_err() {
+                assert_eq!(acknowledged, 0, "{what}: the topic is lost");
+                continue;
+            }
+            let consumer = after.log().consumer().group("g").build().unwrap();
+            let found = consumer.committed(&[tp("p")]).unwrap();
+            let found =
+                found.get(&tp("p")).map_or(State::Nothing, |found| State::Committed(found.offset));
+            // What was acknowledged last, or what was under way.
+            let last = acknowledged.checked_sub(1).map_or(State::Nothing, |last| STATES[last]);
+            let next = STATES.get(acknowledged).copied().unwrap_or(last);
+            assert!([last, next].contains(&found), "{what}: {found:?} of {last:?} and {next:?}");
+        }
+    }
+}
+
+/// Bits of the log's own records that have changed: the open is refused, or nothing is lost.
+#[test]
+fn a_flipped_bit_of_committed_offsets_is_harmless_or_loud() {
+    let disk = SimDisk::new();
+    let mut bed = Bed::on(disk, Account::default());
+    bed.open().unwrap();
+    bed.log().create_topic(NewTopic::new("p").durability(Durability::PowerLoss)).unwrap();
+    for _ in 0..3 {
+        bed.producer().send(Record::new("p", "v")).unwrap().wait().unwrap();
+    }
+    let consumer = bed.log().consumer().group("g").build();
+    let mut consumer = consumer.unwrap();
+    // More than the stage holds, so that most of it stands in segments.
+    let text = "m".repeat(2_000);
+    for number in 0..200 {
+        let offset = OffsetAndMetadata::new(number % 4).metadata(&text);
+        consumer.commit_with_metadata([(tp("p"), offset)]).unwrap();
+    }
+    drop(consumer);
+    bed.close().unwrap();
+    let (mut loud, mut harmless) = (0, 0);
+    for path in bed.disk.list_files() {
+        let whole = bed.disk.read_file(&path).unwrap();
+        let count = much(24, 400);
+        for part in (0..count).filter(|_| !whole.is_empty()) {
+            let at = whole.len() * part / count;
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (part % 8);
+            let copy = bed.disk.kill();
+            copy.write_file(&path, &bytes).unwrap();
+            let mut after = Bed::on(copy, Account::default());
+            match after.open() {
+                Err(error) => {
+                    assert_ne!(error.kind(), alluvium::ErrorKind::Unknown, "{error:?}");
+                    loud += 1;
+                }
+                Ok(()) => {
+                    let consumer = after.log().consumer().group("g").build().unwrap();
+                    let found = consumer.committed(&[tp("p")]).unwrap();
+                    assert_eq!(found[&tp("p")].offset, 199 % 4, "{path:?} at {at}");
+                    harmless += 1;
+                }
+            }
+        }
+    }
+    assert!(loud > 10 && harmless > 10, "{loud} refused, {harmless} without effect");
 }
