@@ -52,8 +52,9 @@ use super::holdings::{commit_offsets, context};
 /// # Ok::<(), alluvium::Error>(())
 /// ```
 pub trait RebalanceListener: Send + 'static {
-    /// These partitions came; also called, with none, when a rebalance brought nothing. Their
-    /// positions are known: committed, or by the reset policy.
+    /// These partitions came; none of them, where a change of the group has only taken some away.
+    /// Their positions are known: committed, or by the reset policy. A member that keeps what it
+    /// has is told nothing.
     ///
     /// # Errors
     ///
