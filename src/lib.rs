@@ -112,4 +112,6 @@ mod documentation {
     struct Errors;
     #[doc = include_str!("../docs/groups.md")]
     struct Groups;
+    #[doc = include_str!("../README.md")]
+    struct Readme;
 }
