@@ -2,6 +2,7 @@
 
 mod configs;
 mod groups;
+mod housekeeping;
 mod log_dir;
 mod offsets;
 mod records;

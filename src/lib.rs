@@ -98,9 +98,10 @@ pub mod assignors {
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{
-    GroupLag, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionSize, RecordsToDelete,
-    ResetTo, TopicInfo,
+    DeletedSegments, GroupLag, HousekeepingEvent, ListedOffset, LogDirInfo, OffsetChange,
+    OffsetSpec, PartitionRoll, PartitionSize, RecordsToDelete, ResetTo, RetentionReport, TopicInfo,
 };
+pub use partition::Rolled;
 
 /// The examples of the documentation, run with those of the code.
 #[cfg(doctest)]

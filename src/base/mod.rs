@@ -3,9 +3,12 @@
 //! Nothing here does I/O, takes a lock that another floor could wait for, or
 //! starts a thread.
 
+pub mod agenda;
 pub mod clock;
+pub mod clock_watch;
 pub mod config;
 pub mod error;
+pub mod events;
 pub mod ids;
 pub mod record;
 pub mod stop;
@@ -13,6 +16,7 @@ pub mod sync;
 pub mod wait;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock_watch::ClockWatch;
 pub use config::{
     AlterConfigOp, CleanupPolicy, CompressionType, ConfigEntry, ConfigResource, ConfigSource,
     ConfigSynonym, ConfigType, Durability, LogConfig, NewTopic, TopicConfig,

@@ -347,7 +347,8 @@ impl LogFiles {
         std::mem::take(&mut *self.warnings.lock())
     }
 
-    pub(super) fn warn(&self, error: Error) {
+    /// Keeps what went wrong in the background until somebody asks.
+    pub fn warn(&self, error: Error) {
         let mut warnings = self.warnings.lock();
         if warnings.len() < MAX_WARNINGS {
             warnings.push(error);

@@ -10,6 +10,7 @@ use super::cursor::{Cursor, Trouble};
 use super::index::{self, Entry, Target};
 use super::layout::{FOOTER_HEAD_BYTES, Footer, SEGMENT_HEADER_BYTES};
 use super::manifest::SegmentEnd;
+use super::retention::SegmentFacts;
 use super::scan::{self, Order};
 use super::segment::{FIRST_BATCH, Segment};
 use super::source::Source;
@@ -47,6 +48,16 @@ impl Layer {
             next_offset: end.next_offset,
             max_timestamp: end.max_timestamp,
             sealed: Some((end.file_len, end.footer_crc)),
+        }
+    }
+
+    /// What retention looks at.
+    pub(super) fn facts(&self) -> SegmentFacts {
+        SegmentFacts {
+            base_offset: self.segment.base_offset,
+            next_offset: self.next_offset,
+            bytes: self.data_len,
+            max_timestamp: self.max_timestamp,
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `write`, `active`, `roll` | writing, and when to begin the next segment |
 //! | `sync`, `rescue` | surviving a power cut, and a failed sync |
 //! | `seal`, `trim` | sealing, closing, moving the start, deleting |
+//! | `retention` | which segments are too old or too many |
 //! | `open`, `scan`, `tail`, `gaps` | what a crash left |
 //! | `report` | what an open found |
 
@@ -28,6 +29,7 @@ pub mod manifest;
 mod open;
 mod report;
 mod rescue;
+mod retention;
 mod roll;
 mod scan;
 mod seal;
@@ -47,6 +49,7 @@ pub use files::{FilesOptions, LogFiles, lock_dir};
 pub use key::PartitionKey;
 pub use manifest::{PartitionEnd, Record, Witness};
 pub use report::{Cut, GapEvent, OpenReport};
+pub use retention::{RetentionRules, SegmentFacts};
 pub use segment_log::{Placed, SegmentLog};
 pub use sync::SyncTicket;
 pub use view::View;

@@ -9,6 +9,7 @@ use super::key::PartitionKey;
 use super::layer::Layer;
 use super::manifest::Record;
 use super::report::GapEvent;
+use super::retention::SegmentFacts;
 use super::segment::Segment;
 use super::tail::Tail;
 use super::view::View;
@@ -120,6 +121,20 @@ impl SegmentLog {
     pub fn needs_seal(&self) -> bool {
         let unsealed = self.closed.last().is_some_and(|layer| layer.sealed.is_none());
         unsealed || !self.dead.is_empty() || !self.retiring.is_empty()
+    }
+
+    /// What retention looks at, of each segment that has batches; the last one may be active.
+    #[must_use]
+    pub fn facts(&self) -> Vec<SegmentFacts> {
+        self.view.facts().collect()
+    }
+
+    /// Ends the active segment; the next batch begins another. What it held, if it held anything.
+    pub fn roll(&mut self) -> Option<SegmentFacts> {
+        let rolled = self.active.as_ref().filter(|active| !active.is_empty())?.layer().facts();
+        self.retire_active();
+        self.publish();
+        Some(rolled)
     }
 
     /// Leaves out the offsets from the end to `to`: they will never hold a record. The manifest

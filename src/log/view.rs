@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cursor::Trouble;
 use super::index::Target;
 use super::layer::Layer;
+use super::retention::SegmentFacts;
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::batch::{Batch, BatchHeader, HEADER_BYTES};
 
@@ -73,6 +74,11 @@ impl View {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.layers().map(|layer| layer.sealed.map_or(layer.data_len, |(len, _)| len)).sum()
+    }
+
+    /// What retention looks at, of each segment, in order.
+    pub fn facts(&self) -> impl Iterator<Item = SegmentFacts> + '_ {
+        self.layers().map(Layer::facts)
     }
 
     /// Whole batches from the one that holds `from`, or the first one behind it, on: as many as

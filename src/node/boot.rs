@@ -19,10 +19,11 @@ use crate::partition::{Opening, Partition, PartitionSpec, Shared};
 use crate::stage::{FoundChunk, Stage, Witness};
 
 use super::creation::open_topic;
-use super::flusher::Flusher;
 use super::groups::{OFFSETS_KEY, boot_groups, open_offsets};
+use super::housekeeping::Housekeeping;
 use super::options::Options;
 use super::topics::internal_config;
+use super::worker::Worker;
 use super::{Node, OpenTopic};
 
 const CATALOGUE: &str = "__cluster_metadata";
@@ -117,21 +118,27 @@ impl Node {
         let assignors = &options.assignors;
         let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
         shared.note_manifest();
-        let background = options.background && options.home.is_some();
-        let flusher = background.then(|| Flusher::start(Arc::clone(shared)));
+        let topics = Arc::new(RwLock::new(topics));
+        let housekeeping = Housekeeping::new(shared, &topics, &config);
+        let mut workers = Vec::new();
+        if options.background && options.home.is_some() {
+            workers.push(Worker::start("alluvium-flush", Arc::clone(shared))?);
+            workers.push(Worker::start("alluvium-keep", Arc::clone(&housekeeping))?);
+        }
         Ok(Arc::new(Node {
             options,
             config,
             shared: Arc::clone(shared),
             catalogue,
             groups,
-            topics: RwLock::new(topics),
+            topics,
+            housekeeping,
             changes: Changes::default(),
             topics_change: RwLock::new(()),
             opening: Mutex::new(()),
             closing: Mutex::new(()),
             report,
-            flusher: Mutex::new(flusher.transpose()?),
+            workers: Mutex::new(workers),
             closed: Stop::default(),
         }))
     }

@@ -73,6 +73,7 @@ impl Node {
         };
         partitions.iter().for_each(|partition| partition.reconfigure(&config));
         self.shared.set_flush_ms(self.shortest_flush_ms());
+        self.shared.agenda().call();
         // Until it is durable the partitions keep what both levels need: they wait for syncs, and
         // they have their ceiling.
         self.catalogue.wait(decided)?;

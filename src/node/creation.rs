@@ -166,6 +166,7 @@ impl Node {
             old.route.replace_by(&route);
         }
         drop(topics);
+        self.shared.agenda().call();
         self.groups.put_topic(for_groups);
         Ok(route)
     }

@@ -5,16 +5,18 @@ mod boot;
 mod configs;
 mod creation;
 mod deletion;
-mod flusher;
 mod group_wait;
 mod groups;
+mod housekeeping;
+mod housekeeping_event;
 mod log_dir;
 mod offsets;
 mod options;
 mod records;
+mod roll;
 mod topics;
+mod worker;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +32,17 @@ use crate::coord::{Catalogue, Table};
 use crate::log::{OpenReport, PartitionEnd};
 use crate::partition::{Partition, Shared};
 
-use flusher::Flusher;
+use housekeeping::{Housekeeping, OpenTopics};
+use worker::{Chore, Worker};
 
 pub use groups::{GroupLag, OffsetChange, ResetTo};
+pub use housekeeping::RetentionReport;
+pub use housekeeping_event::{DeletedSegments, HousekeepingEvent};
 pub use log_dir::{LogDirInfo, PartitionSize};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use options::Options;
 pub use records::RecordsToDelete;
+pub use roll::PartitionRoll;
 pub use topics::TopicInfo;
 
 /// A topic that is open: what clients see of it, and its partitions.
@@ -53,7 +59,8 @@ pub struct Node {
     shared: Arc<Shared>,
     catalogue: Table<Catalogue>,
     groups: Arc<Coordinator>,
-    topics: RwLock<HashMap<Arc<str>, OpenTopic>>,
+    topics: Arc<OpenTopics>,
+    housekeeping: Arc<Housekeeping>,
     /// Where changes of topics are announced, once they can be seen.
     changes: Changes,
     /// Shared by those who create topics or partitions; whoever deletes, alters settings or closes
@@ -64,7 +71,8 @@ pub struct Node {
     /// Held while the log is closed: a second close returns when that is done.
     closing: Mutex<()>,
     report: OpenReport,
-    flusher: Mutex<Option<Flusher>>,
+    /// The background threads, where the log has any.
+    workers: Mutex<Vec<Worker>>,
     closed: Stop,
 }
 
@@ -87,7 +95,8 @@ impl Node {
     /// Does what is due and returns how long until there is more.
     pub fn tick(&self) -> Option<Duration> {
         let groups = self.groups.run_due();
-        [self.shared.run_due(), groups].into_iter().flatten().min()
+        let kept = self.housekeeping.run_due();
+        [self.shared.run_due(), groups, kept].into_iter().flatten().min()
     }
 
     /// Closes the log for all handles; later calls answer `Closed`.
@@ -111,9 +120,8 @@ impl Node {
         self.changes.announce();
         let partitions = self.all_partitions();
         partitions.iter().for_each(|partition| partition.close());
-        if let Some(flusher) = self.flusher.lock().take() {
-            flusher.stop();
-        }
+        let workers = std::mem::take(&mut *self.workers.lock());
+        workers.into_iter().for_each(Worker::stop);
         let outcome = self.close_files(&partitions, timeout);
         self.shared.clear();
         partitions.iter().for_each(|partition| partition.drop_chunks());
@@ -183,7 +191,7 @@ impl Backend for Node {
     }
 
     fn run_due(&self) -> Option<Duration> {
-        if self.flusher.lock().is_some() {
+        if !self.workers.lock().is_empty() {
             return None;
         }
         self.tick()

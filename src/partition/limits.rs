@@ -17,6 +17,9 @@ pub struct Limits {
     time_before_max: AtomicI64,
     time_after_max: AtomicI64,
     needs_keys: AtomicBool,
+    deletes: AtomicBool,
+    retention_ms: AtomicI64,
+    retention_bytes: AtomicI64,
     level: AtomicU8,
 }
 
@@ -30,6 +33,9 @@ impl Limits {
             time_before_max: AtomicI64::new(0),
             time_after_max: AtomicI64::new(0),
             needs_keys: AtomicBool::new(false),
+            deletes: AtomicBool::new(false),
+            retention_ms: AtomicI64::new(0),
+            retention_bytes: AtomicI64::new(0),
             level: AtomicU8::new(0),
         };
         limits.take(config);
@@ -53,6 +59,9 @@ impl Limits {
         self.time_before_max.store(before, Ordering::Relaxed);
         self.time_after_max.store(after, Ordering::Relaxed);
         self.needs_keys.store(config.cleanup_policy.compact, Ordering::Relaxed);
+        self.deletes.store(config.cleanup_policy.delete, Ordering::Relaxed);
+        self.retention_ms.store(config.retention_ms, Ordering::Relaxed);
+        self.retention_bytes.store(config.retention_bytes, Ordering::Relaxed);
         self.version.fetch_add(1, Ordering::Release).wrapping_add(1)
     }
 
@@ -78,6 +87,17 @@ impl Limits {
     #[inline]
     pub fn needs_keys(&self) -> bool {
         self.needs_keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether old segments may be deleted (`cleanup.policy`).
+    pub fn deletes(&self) -> bool {
+        self.deletes.load(Ordering::Relaxed)
+    }
+
+    /// How old a segment may get, and how many bytes must stay, where that is limited.
+    pub fn retention(&self) -> (Option<u64>, Option<u64>) {
+        let limit = |of: &AtomicI64| u64::try_from(of.load(Ordering::Relaxed)).ok();
+        (limit(&self.retention_ms), limit(&self.retention_bytes))
     }
 
     /// Whether a record may carry this time of its own.

@@ -17,6 +17,8 @@ mod marks;
 mod open;
 mod read;
 mod reconfigure;
+mod retention;
+mod roll;
 mod room;
 mod round;
 mod serve;
@@ -46,6 +48,7 @@ use staged::Staged;
 use waiters::Waiters;
 
 pub use open::{Opening, PartitionSpec};
+pub use roll::Rolled;
 pub use shared::Shared;
 
 /// One partition of one topic.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::Clock;
+use crate::base::agenda::Agenda;
 use crate::log::LogFiles;
 use crate::stage::{Chunk, Stage, Witness};
 
@@ -21,6 +22,8 @@ pub struct Shared {
     pub(super) rounds: Rounds,
     pub(super) room: Room,
     pub(super) losses: Losses,
+    /// When housekeeping has something to do next.
+    agenda: Agenda,
     /// The longest that a record stays unsynced without a waiter, in milliseconds.
     flush_ms: AtomicU64,
     /// Held while ceilings are raised, which must not go back.
@@ -40,6 +43,7 @@ impl Shared {
             rounds: Rounds::default(),
             room: Room::default(),
             losses: Losses::default(),
+            agenda: Agenda::default(),
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
             stage_failed: AtomicBool::new(false),
@@ -74,6 +78,11 @@ impl Shared {
     /// What failing disks took away in this life.
     pub fn losses(&self) -> &Losses {
         &self.losses
+    }
+
+    /// When housekeeping has something to do next.
+    pub fn agenda(&self) -> &Agenda {
+        &self.agenda
     }
 
     /// The log's stage.

@@ -52,6 +52,11 @@ impl Staged {
         self.0.clear();
     }
 
+    /// The oldest batch.
+    pub fn first(&self) -> Option<&StagedBatch> {
+        self.0.front()
+    }
+
     /// The batch that holds `offset` and the ones behind it. When `offset` is older than what is
     /// staged: everything if it stands in a hole before it, else nothing.
     pub fn from(&self, offset: u64, in_hole: bool) -> impl Iterator<Item = &StagedBatch> {

@@ -41,7 +41,8 @@ impl Partition {
         Ok(self.marks.start())
     }
 
-    fn move_start(&self, log: &mut SegmentLog, offset: u64) -> Result<()> {
+    /// Moves the start to `offset`, which is visible. See `delete_records` for the order.
+    pub(super) fn move_start(&self, log: &mut SegmentLog, offset: u64) -> Result<()> {
         if log.end_offset() < offset {
             // What the segments hold goes first: a full disk may need its room for the rest.
             let settled = log.end_offset();

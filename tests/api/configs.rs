@@ -50,7 +50,9 @@ fn e08_every_key_is_told_with_value_source_type_and_documentation() {
 
         let nobodys = of_topic(&log, "retention.ms");
         assert_eq!((nobodys.value.as_deref(), nobodys.is_default()), (Some("-1"), true));
-        assert!(!nobodys.has_effect && nobodys.documentation.contains("no effect"));
+        assert!(nobodys.has_effect);
+        let inert = of_topic(&log, "min.insync.replicas");
+        assert!(!inert.has_effect && inert.documentation.contains("Without effect"));
         assert_eq!(of_topic(&log, "internal.segment.bytes").value, None);
     });
 }

@@ -37,6 +37,7 @@ mod producer_close;
 mod producing;
 mod records;
 mod resets;
+mod retention;
 mod segments;
 mod settings;
 mod timestamp_types;

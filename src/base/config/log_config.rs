@@ -40,6 +40,8 @@ pub struct LogConfig {
     pub offset_metadata_max_bytes: u32,
     /// How many members a group may have.
     pub group_max_size: u32,
+    /// How often it is looked for segments that are too old or too many, in milliseconds.
+    pub retention_check_ms: u64,
     /// The level of topics that name none.
     pub durability: Durability,
     /// What holds for a topic that sets nothing.
@@ -73,6 +75,7 @@ impl LogConfig {
             offsets_retention_check_ms: 600_000,
             offset_metadata_max_bytes: 4_096,
             group_max_size: i32::MAX as u32,
+            retention_check_ms: 300_000,
             durability,
             topics,
             given,
@@ -86,6 +89,8 @@ impl LogConfig {
         config.offsets_retention_check_ms =
             config.own_number("offsets.retention.check.interval.ms", 1)?;
         config.offset_metadata_max_bytes = config.own_number("offset.metadata.max.bytes", 0)?;
+        let check = "log.retention.check.interval.ms";
+        config.retention_check_ms = number(check, config.own(check), 1, u64::MAX)?;
         config.group_max_size = config.own_number("group.max.size", 1)?;
         config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
         Ok(config)

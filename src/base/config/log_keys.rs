@@ -17,6 +17,13 @@ pub const LOG_KEYS: &[Key] = &[
     Key::new("group.max.size", Kind::Int(1, i32::MAX as i64), "How many members a group may have. One more is refused.")
         .default("2147483647"),
     Key::new(
+        "log.retention.check.interval.ms",
+        Kind::Long(1, i64::MAX),
+        "How often it is looked for segments that are too old or too many (retention.ms, \
+         retention.bytes), in ms; the first time after an open not later than after 30 s.",
+    )
+    .default("300000"),
+    Key::new(
         "num.partitions",
         Kind::Int(*PARTITIONS.start() as i64, *PARTITIONS.end() as i64),
         "How many partitions a topic gets that is created without a number.",

@@ -15,19 +15,19 @@ const NO_CODEC: &str = "no codec is built in; producer and uncompressed both mea
 const NO_REPLICAS: &str = "there is one copy of the log and it has no replicas";
 const NO_REMOTE: &str = "there is no remote storage";
 const CODEC_LEVEL: &str = "no codec is built in";
-const NOTHING_GOES: &str = "nothing is deleted or compacted yet, so it has no effect";
+const NOTHING_GOES: &str = "nothing is compacted yet, so it has no effect";
 
 /// All keys of a topic, in alphabetical order.
 pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "cleanup.policy",
         Kind::List(&["delete", "compact"]),
-        "How old records go: delete, compact, or both. With compact every record must have a key, \
-         and segments roll after max.compaction.lag.ms too.",
+        "How old records go: delete, compact, or both; empty: not at all. With compact every \
+         record must have a key, and segments roll after max.compaction.lag.ms too.",
     )
     .default("delete")
     .log(&[("log.cleanup.policy", 1)])
-    .later("records stay, whatever it says"),
+    .later("nothing is compacted"),
     Key::new("compression.gzip.level", Kind::Int(-1, 9), "The effort of gzip.")
         .default("-1")
         .log(&[("compression.gzip.level", 1)])
@@ -202,15 +202,16 @@ pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "retention.bytes",
         Kind::Long(i64::MIN, MOST),
-        "The size of a partition in bytes above which its oldest segments go; negative: none.",
+        "At least so many bytes of a partition stay; segments that are not needed for that go, the \
+         oldest first. Negative: no limit. Where cleanup.policy has delete.",
     )
     .default("-1")
-    .log(&[("log.retention.bytes", 1)])
-    .later(NOTHING_GOES),
+    .log(&[("log.retention.bytes", 1)]),
     Key::new(
         "retention.ms",
         Kind::Long(-1, MOST),
-        "The age in ms at which segments go; -1: never.",
+        "A segment goes when its youngest record is older than this, in ms, and all segments before \
+         it have gone; -1: never. Where cleanup.policy has delete.",
     )
     .default("-1")
     .cluster("604800000")
@@ -218,8 +219,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         ("log.retention.ms", 1),
         ("log.retention.minutes", MINUTE),
         ("log.retention.hours", HOUR),
-    ])
-    .later(NOTHING_GOES),
+    ]),
     Key::new(
         "segment.bytes",
         Kind::Int(1 << 20, GIB),

@@ -8,11 +8,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::backend::{Append, Changes, CommitTicket, JoinGroup, Subscription};
-use crate::base::{Clock, Durability, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId};
+use crate::base::events::Events;
+use crate::base::{
+    Clock, ClockWatch, Durability, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId,
+};
 use crate::partition::Partition;
 
 use super::assign::{Assignors, run};
-use super::event::{Events, GroupEvent};
+use super::event::GroupEvent;
 use super::group::Group;
 use super::ledger::Ledger;
 use super::member::{Life, Member, MemberKey, Profile};
@@ -50,8 +53,8 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) live: HashMap<Arc<str>, Group>,
     pub(super) topics: Topics,
-    pub(super) events: Events,
-    pub(super) retention: super::due::RetentionPass,
+    pub(super) events: Events<GroupEvent>,
+    pub(super) retention: ClockWatch,
     next_member: u64,
 }
 
@@ -79,7 +82,7 @@ impl Coordinator {
         let (now, wall) = (clock.monotonic(), clock.unix_ms());
         state.revive(now, wall);
         let assignors = Assignors::new(&options.assignors);
-        state.retention.start(now, wall);
+        state.retention = ClockWatch::new(now, wall);
         let made = Arc::new_cyclic(|this| Self {
             state: Watched::new(state),
             partition,
@@ -336,7 +339,7 @@ impl Coordinator {
 
     /// What happened since the last call of this.
     pub fn take_events(&self) -> Vec<GroupEvent> {
-        self.state.lock().events.take()
+        self.state.lock().events.take(GroupEvent::Missed)
     }
 }
 

@@ -21,31 +21,6 @@ use super::pulse::nanos;
 use super::record::Record;
 use super::topics::Part;
 
-/// Wall time may be so much ahead of monotonic time between two passes before it counts as a
-/// jump.
-const DRIFT: Duration = Duration::from_secs(60);
-
-/// When offsets were last looked at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RetentionPass {
-    at: Duration,
-    wall_ms: i64,
-}
-
-impl RetentionPass {
-    /// The log was opened.
-    pub fn start(&mut self, at: Duration, wall_ms: i64) {
-        *self = Self { at, wall_ms };
-    }
-
-    /// How far wall time has run ahead since the last pass, when that is no drift.
-    fn jump(&self, at: Duration, wall_ms: i64) -> Option<Duration> {
-        let wall = u64::try_from(wall_ms.saturating_sub(self.wall_ms)).unwrap_or(0);
-        let ahead = Duration::from_millis(wall).saturating_sub(at.saturating_sub(self.at));
-        (ahead > DRIFT).then_some(ahead)
-    }
-}
-
 impl Coordinator {
     /// How long until something may be due.
     pub fn next_due(&self) -> Option<Duration> {
@@ -128,17 +103,16 @@ impl Coordinator {
     /// Takes away what is too old, if it is time to look. When to look again.
     fn expire_offsets(&self, state: &mut State, now: Duration) -> Option<Duration> {
         let retention = self.options.offsets_retention?;
-        let next = state.retention.at.saturating_add(self.options.retention_check);
+        let next = state.retention.at().saturating_add(self.options.retention_check);
         if now < next {
             return Some(next);
         }
         let wall = self.clock.unix_ms();
-        let jump = state.retention.jump(now, wall);
-        state.retention.start(now, wall);
+        let jump = state.retention.look(now, wall).and_then(|ms| u64::try_from(ms).ok());
         let next = Some(now.saturating_add(self.options.retention_check));
         if let Some(by) = jump {
             // Perhaps the clock was set wrong: what is old is as old in the next pass.
-            state.events.push(GroupEvent::ClockJumped(by));
+            state.events.push(GroupEvent::ClockJumped(Duration::from_millis(by)));
             return next;
         }
         let before = wall.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));

@@ -1,13 +1,9 @@
 //! What happened to groups without anybody having asked.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::TopicPartition;
-
-/// Events that are kept.
-const ROOM: usize = 1_024;
 
 /// What happened to groups without anybody having asked. From
 /// [`Admin::take_group_events`](crate::Admin::take_group_events).
@@ -35,29 +31,4 @@ pub enum GroupEvent {
     ClockJumped(Duration),
     /// So many earlier events were dropped because nobody took them.
     Missed(u64),
-}
-
-/// Events until they are taken; the oldest go first.
-#[derive(Debug, Default)]
-pub struct Events {
-    kept: VecDeque<GroupEvent>,
-    missed: u64,
-}
-
-impl Events {
-    /// Something happened.
-    pub fn push(&mut self, event: GroupEvent) {
-        if self.kept.len() == ROOM {
-            self.kept.pop_front();
-            self.missed += 1;
-        }
-        self.kept.push_back(event);
-    }
-
-    /// All since the last call.
-    pub fn take(&mut self) -> Vec<GroupEvent> {
-        let missed = std::mem::take(&mut self.missed);
-        let missed = (missed > 0).then_some(GroupEvent::Missed(missed));
-        missed.into_iter().chain(self.kept.drain(..)).collect()
-    }
 }

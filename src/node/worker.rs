@@ -1,21 +1,34 @@
-//! The one background thread of a log on disk.
+//! The background threads of a log on disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::base::wait::{Deadline, Parker};
-use crate::base::{Error, ErrorKind, Result};
-use crate::partition::Shared;
+use crate::base::{Clock, Error, ErrorKind, Result};
 
 /// A thread that does what is due, and sleeps without a wake-up while nothing is.
 #[derive(Debug)]
-pub struct Flusher {
+pub struct Worker {
     thread: JoinHandle<()>,
     stop: Arc<Stop>,
+}
+
+/// Work for a thread of its own.
+pub trait Chore: Send + Sync + 'static {
+    /// Does what is due. How long until there is more; `None` when nothing is planned.
+    fn run_due(&self) -> Option<Duration>;
+
+    /// Lets `waker` be called when there is something to do before that time; false when there
+    /// is already.
+    fn sleep(&self, waker: &Waker, planned: bool) -> bool;
+
+    /// What the times are told by.
+    fn clock(&self) -> &dyn Clock;
 }
 
 /// How the thread is told to end.
@@ -27,22 +40,21 @@ struct Stop {
     waker: Mutex<Option<Waker>>,
 }
 
-impl Flusher {
+impl Worker {
     /// Starts the thread.
-    pub fn start(shared: Arc<Shared>) -> Result<Self> {
+    pub fn start(name: &str, chore: Arc<impl Chore>) -> Result<Self> {
         let stop = Arc::new(Stop::default());
         let stopped = Arc::clone(&stop);
         let run = move || {
             let parker = Parker::new();
             *stopped.waker.lock() = Some(parker.waker());
-            work(&shared, &stopped.asked, &parker);
+            work(&*chore, &stopped.asked, &parker);
         };
         let failed = |e: std::io::Error| {
-            let message = format!("could not start the background thread: {e}");
+            let message = format!("could not start the background thread {name}: {e}");
             Error::new(ErrorKind::StorageError, message).with_source(e)
         };
-        let name = "alluvium-flush".to_owned();
-        let thread = thread::Builder::new().name(name).spawn(run).map_err(failed)?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(failed)?;
         Ok(Self { thread, stop })
     }
 
@@ -60,16 +72,31 @@ impl Flusher {
     }
 }
 
-fn work(shared: &Shared, stopped: &AtomicBool, parker: &Parker) {
+fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
     let waker = parker.waker();
     while !stopped.load(Ordering::Acquire) {
-        let clock = &**shared.clock();
-        match shared.run_due() {
-            Some(pause) if shared.sleep(&waker, false) => {
+        let clock = chore.clock();
+        match chore.run_due() {
+            Some(pause) if chore.sleep(&waker, true) => {
                 parker.park(clock, &Deadline::after(clock, pause));
             }
-            None if shared.sleep(&waker, true) => parker.park(clock, &Deadline::NEVER),
+            None if chore.sleep(&waker, false) => parker.park(clock, &Deadline::NEVER),
             _ => {}
         }
+    }
+}
+
+/// Syncs, settles and seals.
+impl Chore for crate::partition::Shared {
+    fn run_due(&self) -> Option<Duration> {
+        Self::run_due(self)
+    }
+
+    fn sleep(&self, waker: &Waker, planned: bool) -> bool {
+        Self::sleep(self, waker, !planned)
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &**Self::clock(self)
     }
 }
