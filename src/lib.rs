@@ -74,8 +74,8 @@ pub use admin::{Admin, CreateTopicsOptions, GroupDescription, ListTopicsOptions}
 pub use backend::CommittedOffset;
 pub use base::{
     AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
-    ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, LogConfig,
-    ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId,
+    ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, Isolation,
+    LogConfig, ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId,
     TopicPartition,
 };
 pub use client::{

@@ -1,7 +1,7 @@
 //! Offsets, as an operator sees them.
 
 use crate::admin::Admin;
-use crate::base::{Result, TopicPartition};
+use crate::base::{Isolation, Result, TopicPartition};
 use crate::node::{ListedOffset, OffsetSpec};
 
 impl Admin {
@@ -35,6 +35,23 @@ impl Admin {
         &self,
         wanted: impl IntoIterator<Item = (TopicPartition, OffsetSpec)>,
     ) -> Vec<Result<Option<ListedOffset>>> {
-        wanted.into_iter().map(|(at, spec)| self.node().list_offset(&at, spec)).collect()
+        self.list_offsets_at(Isolation::ReadUncommitted, wanted)
+    }
+
+    /// As [`list_offsets`](Self::list_offsets), as a consumer of this isolation sees them: at
+    /// [`Isolation::ReadCommitted`] the latest offset is the last stable one (B34), and no record
+    /// at or behind it is an answer (A29).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`list_offsets`](Self::list_offsets).
+    #[must_use = "each partition has an answer of its own"]
+    pub fn list_offsets_at(
+        &self,
+        isolation: Isolation,
+        wanted: impl IntoIterator<Item = (TopicPartition, OffsetSpec)>,
+    ) -> Vec<Result<Option<ListedOffset>>> {
+        let answer = |(at, spec)| self.node().list_offset(&at, spec, isolation);
+        wanted.into_iter().map(answer).collect()
     }
 }

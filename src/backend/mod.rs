@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Error, ErrorKind, RawRecord, Result, TimestampType};
+use crate::base::{Clock, Error, ErrorKind, Isolation, RawRecord, Result, TimestampType};
 use crate::batch::BatchHeader;
 
 pub use changes::Changes;
@@ -82,9 +82,10 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// The marks of this moment.
     fn marks(&self) -> PartitionMarks;
 
-    /// The earliest visible offset whose timestamp is at least `timestamp_ms`, with its
-    /// timestamp (A25).
-    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>>;
+    /// The earliest offset that a reader of this isolation may see whose timestamp is at least
+    /// `timestamp_ms`, with its timestamp (A25, A29).
+    fn find_timestamp(&self, timestamp_ms: i64, isolation: Isolation)
+    -> Result<Option<(u64, i64)>>;
 
     /// Where reading can go on after a fetch from `from` has failed with `CorruptMessage`: behind
     /// the damaged batch, or at the next one that can be found.
@@ -94,17 +95,18 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// the work itself when nobody does. `DeliveryTimeout` at the deadline.
     fn wait_reached(&self, offset: u64, deadline: Deadline) -> Result<()>;
 
-    /// Calls `waker` once when there is something to do for a reader at `from`: a record became
-    /// visible, one was appended that [`help`](Self::help) would make visible, or the partition
-    /// was closed. `None` when there already is.
-    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken>;
+    /// Calls `waker` once when there is something to do for a reader at `from` of this isolation:
+    /// a record became visible, one was appended that [`help`](Self::help) would make visible,
+    /// the transaction ended that it waits for, or the partition was closed. `None` when there
+    /// already is.
+    fn register(&self, from: u64, isolation: Isolation, waker: &Waker) -> Option<WaitToken>;
 
     /// Takes a registration back; one that has fired is ignored.
     fn unregister(&self, token: WaitToken);
 
     /// Brings appended records to their level on the calling thread if a reader at `from` waits
     /// for that. True when the caller should look again.
-    fn help(&self, from: u64, deadline: Deadline) -> Result<bool>;
+    fn help(&self, from: u64, isolation: Isolation, deadline: Deadline) -> Result<bool>;
 }
 
 /// A request to append.
@@ -112,6 +114,8 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
 pub struct Append<'a> {
     /// What to append, in order.
     pub records: &'a [RawRecord<'a>],
+    /// Who appends, of a producer whose records are numbered.
+    pub producer: Option<ProducerStamp>,
     /// How long to wait for room in the stage (`max.block.ms`).
     pub max_block: Duration,
     /// Ends that wait when it is set.
@@ -126,6 +130,20 @@ impl<'a> Append<'a> {
     }
 }
 
+/// Who appends, and which of its records these are: what is sent twice is appended once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerStamp {
+    /// The producer's id, at least 0. At or above [`NAMED_PRODUCERS`](crate::base::NAMED_PRODUCERS)
+    /// it belongs to a name: its state never expires, and goes on over its epochs.
+    pub id: i64,
+    /// The producer's epoch, at least 0; lower ones are refused from now on.
+    pub epoch: i16,
+    /// The number of the call's first record in its partition, at least 0; 0 follows `i32::MAX`.
+    pub sequence: i32,
+    /// Whether the records belong to the producer's transaction.
+    pub transactional: bool,
+}
+
 /// Where the records of an [`Append`] stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -135,6 +153,13 @@ pub struct Appended {
     pub timestamp_ms: i64,
     /// Whether all records were given it.
     pub timestamp_type: TimestampType,
+    /// Whether the records were there already (B20). Nothing was appended then; offset and
+    /// timestamp are those of the earlier append.
+    pub duplicate: bool,
+    /// Whether the offset is known. It is not of what a named producer sends again after so long
+    /// that only its last number is remembered: then all records stand below
+    /// `base_offset` + their count, and nothing else is told of them.
+    pub exact: bool,
 }
 
 impl Appended {
@@ -156,6 +181,9 @@ pub struct Fetch {
     pub from: u64,
     /// Stop after this many bytes; the first batch is returned whatever its size (A33).
     pub max_bytes: usize,
+    /// What the reader sees of transactions. Batches of which it sees nothing, and control
+    /// batches at either level, are left out, or come without a payload.
+    pub isolation: Isolation,
     /// Where the last fetch ended; [`FetchHint::default`] at first.
     pub hint: FetchHint,
 }
@@ -195,17 +223,31 @@ pub struct FetchedBatch {
     pub below: u64,
 }
 
-/// Offsets that bound a partition: `start <= visible <= end`, `durable <= end`.
+/// Offsets that bound a partition: `start <= stable <= visible <= end`, `durable <= end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionMarks {
     /// The log start offset: the first that can be read.
     pub start: u64,
+    /// The last stable offset: all transactions that begin below it and below the visible end
+    /// have ended (B33).
+    pub stable: u64,
     /// The visible end (Kafka's high watermark): the first that consumers do not see yet.
     pub visible: u64,
     /// The log end offset: the next to be given.
     pub end: u64,
     /// Everything below survives a power cut.
     pub durable: u64,
+}
+
+impl PartitionMarks {
+    /// The first offset that a reader of this isolation does not see yet.
+    #[must_use]
+    pub fn end_for(&self, isolation: Isolation) -> u64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.visible,
+            Isolation::ReadCommitted => self.stable,
+        }
+    }
 }
 
 /// A registration of a waker.

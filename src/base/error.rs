@@ -113,6 +113,13 @@ kinds! {
     InvalidRequest = "INVALID_REQUEST", Some(42), false;
     /// What a topic's settings forbid.
     PolicyViolation = "POLICY_VIOLATION", Some(44), false;
+    /// A producer's sequence number that does not follow the one before: records in between are
+    /// missing, or the ones that are sent again are older than what is remembered. Nothing was appended.
+    OutOfOrderSequenceNumber = "OUT_OF_ORDER_SEQUENCE_NUMBER", Some(45), false;
+    /// A producer's epoch that is older than one that has been used, or whose transaction has ended.
+    InvalidProducerEpoch = "INVALID_PRODUCER_EPOCH", Some(47), false;
+    /// A call that does not fit the state of the transaction.
+    InvalidTxnState = "INVALID_TXN_STATE", Some(48), false;
     /// The file system failed: the source names the cause.
     StorageError = "KAFKA_STORAGE_ERROR", Some(56), true;
     /// The group has members, and the call needs an empty one.

@@ -8,6 +8,10 @@ use super::error::{Error, ErrorKind, Result};
 /// The longest topic name, in bytes (Kafka's limit).
 pub const MAX_TOPIC_NAME: usize = 249;
 
+/// Producer ids at or above this one belong to named producers (see `ProducerStamp`).
+#[allow(dead_code, reason = "the producer's side comes with its own change")]
+pub const NAMED_PRODUCERS: i64 = 1 << 62;
+
 /// A topic's identity for all time: a topic that is deleted and created again has another one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(pub(crate) u128);

@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod events;
 pub mod ids;
+pub mod isolation;
 pub mod record;
 pub mod stop;
 pub mod sync;
@@ -22,5 +23,7 @@ pub use config::{
     ConfigSynonym, ConfigType, Durability, LogConfig, NewTopic, TopicConfig,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use ids::{TopicId, TopicPartition};
+#[allow(unused_imports, reason = "the producer's side comes with its own change")]
+pub use ids::{NAMED_PRODUCERS, TopicId, TopicPartition};
+pub use isolation::Isolation;
 pub use record::{Header, RawRecord, TimestampType};

@@ -75,7 +75,7 @@ impl Consumer {
         listener: Option<Box<dyn RebalanceListener>>,
     ) -> Self {
         let bell = Arc::<Bell>::default();
-        let fetcher = Fetcher::new(Arc::clone(&bell));
+        let fetcher = Fetcher::new(Arc::clone(&bell), settings.isolation);
         let group = group.map(|settings| Membership::new(settings, listener, &bell));
         let events = RefCell::default();
         Self { backend, settings, fetcher, bell, events, topics_seen: 0, group }

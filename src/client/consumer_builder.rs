@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::base::Result;
+use crate::base::{Isolation, Result};
 
 use super::consumer::Consumer;
 use super::consumer_settings::ConsumerSettings;
@@ -33,6 +33,7 @@ pub struct ConsumerBuilder {
     backend: Arc<dyn Backend>,
     reset: Option<OffsetReset>,
     skip_corrupt: bool,
+    isolation: Option<Isolation>,
     settings: Vec<(String, String)>,
     group: Option<String>,
     topics: Vec<String>,
@@ -46,6 +47,7 @@ impl ConsumerBuilder {
             backend,
             reset: None,
             skip_corrupt: false,
+            isolation: None,
             settings: Vec::new(),
             group: None,
             topics: Vec::new(),
@@ -88,6 +90,13 @@ impl ConsumerBuilder {
         self
     }
 
+    /// What polls return of transactions. Default: [`Isolation::ReadUncommitted`]. Wins over
+    /// `isolation.level`. (B32, B33)
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
     /// Whether polls step over stored data that is damaged. Default: no, such a poll fails with
     /// `CorruptMessage` and the position stays.
     ///
@@ -108,6 +117,7 @@ impl ConsumerBuilder {
     /// | `max.poll.records` | records | 1 ..= i32::MAX | 500: the most that one poll returns |
     /// | `max.partition.fetch.bytes` | bytes | 1 ..= i32::MAX | 1 MiB: read from one partition at a time |
     /// | `fetch.max.bytes` | bytes | 1 ..= i32::MAX | 50 MiB: read and not yet returned, over all partitions |
+    /// | `isolation.level` | | `read_uncommitted`, `read_committed` | `read_uncommitted`: see [`isolation`](Self::isolation) |
     /// | `allow.auto.create.topics` | | `true`, `false` | `true`: an assigned or subscribed topic that does not exist is created, where the log has `auto.create.topics.enable` |
     /// | `group.id` | | not empty | none: see [`group`](Self::group) |
     /// | `client.id` | | | `consumer`: what the member's id begins with |
@@ -148,6 +158,7 @@ impl ConsumerBuilder {
         }
         settings.reset = self.reset.unwrap_or(settings.reset);
         settings.skip_corrupt = self.skip_corrupt;
+        settings.isolation = self.isolation.unwrap_or(settings.isolation);
         if let Some(every) = self.auto_commit {
             group.set_auto_commit(every);
         }

@@ -1,7 +1,7 @@
 //! What a consumer goes by, as Kafka's strings say it.
 
-use crate::base::Result;
 use crate::base::config::{boolean, invalid, number, only};
+use crate::base::{Isolation, Result};
 
 use super::offset_reset::OffsetReset;
 
@@ -14,6 +14,7 @@ pub(super) struct ConsumerSettings {
     pub(super) fetch_max_bytes: usize,
     pub(super) skip_corrupt: bool,
     pub(super) allow_auto_create: bool,
+    pub(super) isolation: Isolation,
 }
 
 impl Default for ConsumerSettings {
@@ -25,6 +26,7 @@ impl Default for ConsumerSettings {
             fetch_max_bytes: 50 << 20,
             allow_auto_create: true,
             skip_corrupt: false,
+            isolation: Isolation::default(),
         }
     }
 }
@@ -40,11 +42,18 @@ impl ConsumerSettings {
             }
             "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1, MOST)?,
             "allow.auto.create.topics" => self.allow_auto_create = boolean(key, value)?,
+            "isolation.level" => self.isolation = isolation(key, value)?,
             _ if accept_inert(key, value)? => {}
             _ => accept_only(key, value)?,
         }
         Ok(())
     }
+}
+
+fn isolation(key: &str, value: &str) -> Result<Isolation> {
+    let all = [Isolation::ReadUncommitted, Isolation::ReadCommitted];
+    let named = all.into_iter().find(|level| level.name() == value.trim());
+    named.ok_or_else(|| invalid(key, value, "it is read_uncommitted or read_committed"))
 }
 
 /// Takes a key of Kafka's that is checked and has no effect here; false when it is not one.
@@ -70,7 +79,6 @@ fn accept_inert(key: &str, value: &str) -> Result<bool> {
 fn accept_only(key: &str, value: &str) -> Result<()> {
     let (values, reason): (&[&str], &str) = match key {
         "fetch.min.bytes" => (&["1"], "a poll returns as soon as there is a record"),
-        "isolation.level" => (&["read_uncommitted"], "there are no transactions yet"),
         "check.crcs" => (&["true"], "every batch that comes from a file is checked"),
         "exclude.internal.topics" => (&["true"], "a pattern takes no topic of the log's own"),
         "group.protocol" => (&["consumer"], "members are assigned by the log, as in KIP-848"),
@@ -81,10 +89,11 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
 
 const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
                     max.partition.fetch.bytes, fetch.max.bytes, allow.auto.create.topics, \
+                    isolation.level, \
                     group.id, group.instance.id, group.remote.assignor, \
                     partition.assignment.strategy, client.id, max.poll.interval.ms, \
                     session.timeout.ms, enable.auto.commit, auto.commit.interval.ms; \
-                    without effect: fetch.min.bytes, isolation.level, check.crcs, \
+                    without effect: fetch.min.bytes, check.crcs, \
                     exclude.internal.topics, group.protocol, client.rack, \
                     heartbeat.interval.ms, fetch.max.wait.ms, request.timeout.ms, \
                     default.api.timeout.ms, retry.backoff.ms, retry.backoff.max.ms";

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use crate::backend::*;
 use crate::base::wait::Deadline;
 use crate::base::{
-    Clock, Error, ErrorKind, ManualClock, RawRecord, Result, TimestampType, TopicId, TopicPartition,
+    Clock, Error, ErrorKind, Isolation, ManualClock, RawRecord, Result, TimestampType, TopicId,
+    TopicPartition,
 };
 use crate::batch::{Attributes, Batch, BatchHeader, encode_record, encoded_len};
 
@@ -154,7 +155,13 @@ impl FakePartition {
             .iter()
             .map(|value| RawRecord { value: Some(value.as_bytes()), ..RawRecord::default() })
             .collect();
-        self.append(Append { records: &records, max_block: Duration::ZERO, stop: None }).unwrap();
+        self.append(Append {
+            records: &records,
+            producer: None,
+            max_block: Duration::ZERO,
+            stop: None,
+        })
+        .unwrap();
     }
 
     /// Appends a batch that no consumer sees.
@@ -251,7 +258,9 @@ impl PartitionBackend for FakePartition {
         if !lazy {
             self.publish();
         }
-        Ok(Appended { base_offset, timestamp_ms: now, timestamp_type: TimestampType::CreateTime })
+        let timestamp_type = TimestampType::CreateTime;
+        let (duplicate, exact) = (false, true);
+        Ok(Appended { base_offset, timestamp_ms: now, timestamp_type, duplicate, exact })
     }
 
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
@@ -291,13 +300,14 @@ impl PartitionBackend for FakePartition {
         state.looks += 1;
         PartitionMarks {
             start: state.start,
+            stable: state.visible,
             visible: state.visible,
             end: state.end,
             durable: state.visible,
         }
     }
 
-    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>> {
+    fn find_timestamp(&self, timestamp_ms: i64, _: Isolation) -> Result<Option<(u64, i64)>> {
         let state = self.state.lock();
         for batch in &state.batches {
             let mut records = batch.records();
@@ -330,7 +340,7 @@ impl PartitionBackend for FakePartition {
         Ok(())
     }
 
-    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
+    fn register(&self, from: u64, _: Isolation, waker: &Waker) -> Option<WaitToken> {
         let mut state = self.state.lock();
         state.looks += 1;
         if state.closed || state.visible > from || (state.lazy && state.end > state.visible) {
@@ -346,7 +356,7 @@ impl PartitionBackend for FakePartition {
         self.state.lock().wakers.retain(|(id, _, _)| *id != token.0);
     }
 
-    fn help(&self, from: u64, _: Deadline) -> Result<bool> {
+    fn help(&self, from: u64, _: Isolation, _: Deadline) -> Result<bool> {
         let marks = self.marks();
         let helps = marks.end > marks.visible && marks.end > from;
         if helps {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Isolation, Result, TopicPartition};
 
 use super::bell::{Bell, Chime};
 use super::consumer_settings::ConsumerSettings;
@@ -23,6 +23,8 @@ pub(super) struct Fetcher {
     bell: Arc<Bell>,
     /// By the number that a slot's chime rings with. A slot keeps it while it is assigned.
     slots: Vec<Option<Slot>>,
+    /// What all slots see of transactions.
+    isolation: Isolation,
     /// The numbers of the slots, in the order of topic and partition.
     order: BTreeMap<TopicPartition, usize>,
     /// The slots that may have something, in the order of their turns. Each knows that it stands
@@ -56,9 +58,10 @@ enum Turn {
 }
 
 impl Fetcher {
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
+    pub(super) fn new(bell: Arc<Bell>, isolation: Isolation) -> Self {
         Self {
             bell,
+            isolation,
             slots: Vec::new(),
             order: BTreeMap::new(),
             turns: VecDeque::new(),
@@ -123,7 +126,7 @@ impl Fetcher {
         let is_new = |tp: &&TopicPartition| self.slot(tp).is_none_or(Slot::is_deleted);
         for (partition, at) in partitions.iter().filter(is_new).zip(numbers) {
             let chime = Chime::new(&self.bell, at);
-            fresh.push((at, Slot::new(backend, partition.clone(), chime)?));
+            fresh.push((at, Slot::new(backend, partition.clone(), chime, self.isolation)?));
         }
         self.drop_others(&partitions);
         for (at, slot) in fresh {
@@ -143,7 +146,8 @@ impl Fetcher {
             None if self.slots.len() == self.order.len() => self.slots.len(),
             None => self.free_numbers(1).first().copied().unwrap_or(self.slots.len()),
         };
-        let slot = Slot::new(backend, partition.clone(), Chime::new(&self.bell, at))?;
+        let chime = Chime::new(&self.bell, at);
+        let slot = Slot::new(backend, partition.clone(), chime, self.isolation)?;
         if self.order.contains_key(partition) {
             self.remove(std::slice::from_ref(partition));
         }
@@ -294,7 +298,7 @@ impl Fetcher {
         let mut helped = false;
         for slot in self.turns.iter().filter_map(|at| self.slots.get(*at)?.as_ref()) {
             let Some(from) = slot.waits_at() else { continue };
-            match slot.door().help(from, deadline) {
+            match slot.door().help(from, self.isolation, deadline) {
                 Ok(more) => helped |= more,
                 // The poll has a deadline of its own, and it is no error to reach it.
                 Err(error) if is_deadline(&error) => {}

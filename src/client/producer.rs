@@ -260,7 +260,8 @@ impl Shared {
         records: &[RawRecord<'_>],
     ) -> Result<Appended> {
         let (max_block, stop) = (self.settings.max_block, Some(self.lifetime.placing()));
-        door.append(Append { records, max_block, stop }).map_err(|e| self.lifetime.not_placed(e))
+        door.append(Append { records, producer: None, max_block, stop })
+            .map_err(|e| self.lifetime.not_placed(e))
     }
 
     pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {

@@ -8,13 +8,13 @@ use std::task::Waker;
 use crate::backend::{
     Backend, Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute, WaitToken,
 };
-use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Isolation, Result, TopicPartition};
 use crate::batch::Damage;
 
 use super::bell::Chime;
 use super::consumer_event::{ConsumerEvent, Events, ResetReason};
 use super::offset_reset::OffsetReset;
-use super::positions::Position;
+use super::positions::{Position, Reader};
 use super::records::Records;
 use super::routes::door;
 use super::walk::walk;
@@ -66,6 +66,7 @@ pub(super) struct Slot {
     window: Window,
     /// Looks that find nothing until the slot rests.
     patience: u32,
+    isolation: Isolation,
     /// The topic was deleted and the caller has been told.
     orphaned: bool,
     paused: bool,
@@ -83,6 +84,7 @@ impl Slot {
         backend: &dyn Backend,
         partition: TopicPartition,
         chime: Arc<Chime>,
+        isolation: Isolation,
     ) -> Result<Self> {
         let route = backend.resolve(partition.topic())?;
         let door = Arc::clone(door(&route, partition.partition())?);
@@ -99,6 +101,7 @@ impl Slot {
             hint: FetchHint::default(),
             window: Window::default(),
             patience: 0,
+            isolation,
             orphaned: false,
             paused: false,
             has_turn: false,
@@ -114,6 +117,11 @@ impl Slot {
 
     pub(super) fn door(&self) -> &dyn PartitionBackend {
         &*self.door
+    }
+
+    /// The partition as this consumer sees it.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { door: &*self.door, isolation: self.isolation }
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -155,7 +163,7 @@ impl Slot {
         }
         let Some(from) = self.waits_at().filter(|_| self.batches.is_empty()) else { return false };
         self.take_chime_back();
-        self.token = self.door.register(from, &self.waker);
+        self.token = self.door.register(from, self.isolation, &self.waker);
         self.token.is_some()
     }
 
@@ -198,7 +206,7 @@ impl Slot {
     pub(super) fn position(&self, context: Context<'_>) -> Result<u64> {
         let Context { backend, reset, .. } = context;
         let position = self.position.get();
-        let to = position.resolve(&self.partition, &*self.door, backend, reset)?;
+        let to = position.resolve(&self.partition, self.reader(), backend, reset)?;
         if position == Position::Unset {
             let (reason, wanted) = self.unset.get();
             let partition = self.partition.clone();
@@ -263,7 +271,7 @@ impl Slot {
     /// False while there is none; an error the first time (C25).
     fn follow(&mut self, backend: &dyn Backend) -> Result<bool> {
         let (partition, chime) = (self.partition.clone(), Arc::clone(&self.chime));
-        match Slot::new(backend, partition, chime) {
+        match Slot::new(backend, partition, chime, self.isolation) {
             Ok(mut slot) => {
                 slot.unset.set((ResetReason::NewTopic, self.known_position()));
                 slot.has_turn = self.has_turn;
@@ -302,7 +310,8 @@ impl Slot {
     }
 
     fn fetch_from(&mut self, from: u64, max_bytes: usize) -> Result<()> {
-        let request = Fetch { from, max_bytes, hint: self.hint };
+        let Self { isolation, hint, .. } = *self;
+        let request = Fetch { from, max_bytes, isolation, hint };
         let info = self.door.fetch(&request, &mut self.batches).inspect_err(|_| {
             self.batches.clear();
         })?;

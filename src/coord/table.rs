@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{Append, Fetch, FetchHint};
 use crate::base::wait::Deadline;
-use crate::base::{Clock, RawRecord, Result};
+use crate::base::{Clock, Isolation, RawRecord, Result};
 use crate::batch::RecordReader;
 use crate::partition::Partition;
 
@@ -86,7 +86,7 @@ impl<M: Machine> Table<M> {
                 ..RawRecord::default()
             })
             .collect();
-        let request = Append { records: &records, max_block, stop: None };
+        let request = Append { records: &records, producer: None, max_block, stop: None };
         let appended = self.partition.append(request)?;
         let mut machine = self.machine.write();
         for (key, value) in entries {
@@ -110,7 +110,12 @@ pub fn replay(
     let end = partition.marks_now().end;
     let mut batches = Vec::new();
     while from < end {
-        let fetch = Fetch { from, max_bytes: 1 << 20, hint: FetchHint::default() };
+        let fetch = Fetch {
+            from,
+            max_bytes: 1 << 20,
+            isolation: Isolation::ReadUncommitted,
+            hint: FetchHint::default(),
+        };
         batches.clear();
         partition.read_to_end(&fetch, &mut batches)?;
         let before = from;

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::backend::{Backend, PartitionBackend};
 use crate::backend::{CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset};
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
+use crate::base::{
+    Error, ErrorKind, Isolation, LogConfig, Result, TopicConfig, TopicId, TopicPartition,
+};
 use crate::coord::groups::{
     Assignor, Coordinator, GroupEvent, GroupOptions, GroupSummary, GroupTopic, GroupView,
     topic_config,
@@ -185,7 +187,8 @@ impl Node {
         let door = self.door(tp)?;
         let marks = door.marks();
         let by_time = |time| {
-            door.find_timestamp(time).map(|hit| hit.map_or(marks.visible, |(offset, _)| offset))
+            let found = door.find_timestamp(time, Isolation::ReadUncommitted);
+            found.map(|hit| hit.map_or(marks.visible, |(offset, _)| offset))
         };
         let offset = match to {
             ResetTo::Earliest => marks.start,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, PartitionBackend};
-use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Isolation, Result, TopicPartition};
 use crate::partition::Partition;
 
 use super::Node;
@@ -14,7 +14,8 @@ use super::Node;
 pub enum OffsetSpec {
     /// The log start offset: the first that can be read.
     Earliest,
-    /// The visible end: the first offset that consumers do not see yet.
+    /// The end: the first offset that consumers do not see yet. At
+    /// [`Isolation::ReadCommitted`](crate::Isolation) the last stable offset (B34).
     Latest,
     /// The visible record with the greatest timestamp, the first of those that have it.
     MaxTimestamp,
@@ -35,11 +36,13 @@ pub struct ListedOffset {
 }
 
 impl Node {
-    /// One offset of one partition; `None` when there is no such record.
+    /// One offset of one partition, as a reader of this isolation sees it; `None` when there is no
+    /// such record.
     pub fn list_offset(
         &self,
         at: &TopicPartition,
         spec: OffsetSpec,
+        isolation: Isolation,
     ) -> Result<Option<ListedOffset>> {
         self.check_open()?;
         let partition = self.served(at)?;
@@ -49,13 +52,13 @@ impl Node {
         };
         match spec {
             OffsetSpec::Earliest => Ok(place(partition.marks_now().start)),
-            OffsetSpec::Latest => Ok(place(partition.marks_now().visible)),
-            OffsetSpec::MaxTimestamp => partition.find_max_timestamp().map(record),
+            OffsetSpec::Latest => Ok(place(partition.marks_now().end_for(isolation))),
+            OffsetSpec::MaxTimestamp => partition.find_max_timestamp(isolation).map(record),
             OffsetSpec::ForTimestamp(time) if time < 0 => {
                 let message = format!("the time to look for is {time} ms, the least is 0");
                 Err(Error::new(ErrorKind::InvalidRequest, message).with_partition(at))
             }
-            OffsetSpec::ForTimestamp(time) => partition.find_timestamp(time).map(record),
+            OffsetSpec::ForTimestamp(time) => partition.find_timestamp(time, isolation).map(record),
         }
     }
 

@@ -47,6 +47,10 @@ impl Partition {
     /// kill after it leaves a record that nobody was told of, which recovery keeps.
     #[inline]
     pub fn append(&self, request: Append<'_>) -> Result<Appended> {
+        if request.producer.is_some() {
+            let message = "records of a producer with an id are not taken yet";
+            return Err(self.error(Error::new(ErrorKind::UnsupportedVersion, message)));
+        }
         if let [record] = request.records
             && let Some(appended) = self.append_one(record)
         {
@@ -80,7 +84,8 @@ impl Partition {
             self.tell(news);
         }
         let timestamp_type = TimestampType::CreateTime;
-        Some(Appended { base_offset, timestamp_ms: now, timestamp_type })
+        let (duplicate, exact) = (false, true);
+        Some(Appended { base_offset, timestamp_ms: now, timestamp_type, duplicate, exact })
     }
 
     /// Whether somebody is to be told of an append.
@@ -94,10 +99,15 @@ impl Partition {
     /// Takes note of what is to be told once the append lock is released.
     #[cold]
     fn news(&self, appender: &mut Appender) -> News {
-        let woken = appender.waiters.take_passed(appender.next_offset);
+        let woken = self.take_passed(appender, appender.next_offset);
         let sleeper = self.list(appender);
         let ask = appender.unsettled >= MAX_CHUNK && !std::mem::replace(&mut appender.asked, true);
         News { woken, sleeper, ask }
+    }
+
+    /// Takes those who wait for the end, or the last stable offset, off their list.
+    pub(super) fn take_passed(&self, appender: &mut Appender, end: u64) -> Woken {
+        appender.waiters.take_passed_by(end, end.min(self.marks.unstable()))
     }
 
     #[cold]

@@ -146,7 +146,7 @@ impl Stamp {
     #[inline]
     pub fn appended(self, base_offset: u64) -> Appended {
         let Self { now, timestamp_type } = self;
-        Appended { base_offset, timestamp_ms: now, timestamp_type }
+        Appended { base_offset, timestamp_ms: now, timestamp_type, duplicate: false, exact: true }
     }
 
     /// The attributes of a batch with such timestamps.

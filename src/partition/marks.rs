@@ -15,6 +15,8 @@ pub struct Marks {
     settled: CachePadded<AtomicU64>,
     synced: CachePadded<AtomicU64>,
     durable: CachePadded<AtomicU64>,
+    /// Where the earliest open transaction begins; `u64::MAX` while there is none.
+    unstable: CachePadded<AtomicU64>,
     /// Everything below was visible when the level was raised.
     shown: AtomicU64,
 }
@@ -27,6 +29,7 @@ impl Marks {
         marks.end.store(end, Ordering::Relaxed);
         marks.settled.store(settled, Ordering::Relaxed);
         marks.synced.store(synced, Ordering::Relaxed);
+        marks.unstable.store(u64::MAX, Ordering::Relaxed);
         marks.durable.store(synced, Ordering::Release);
         debug_assert!(synced <= settled && settled <= end && start <= end);
         marks
@@ -68,6 +71,20 @@ impl Marks {
     pub fn show(&self, offset: u64) {
         debug_assert!(offset <= self.end());
         self.shown.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Where the earliest open transaction begins; `u64::MAX` while there is none. To be read
+    /// after the end: whoever sees a record of a transaction then sees that it is open, or that
+    /// it has ended.
+    pub fn unstable(&self) -> u64 {
+        self.unstable.load(Ordering::Acquire)
+    }
+
+    /// Notes where the earliest open transaction begins: before the end passes its first record,
+    /// and after what readers need to know of one that has ended. Under the append lock.
+    #[allow(dead_code, reason = "transactions come with their own change")]
+    pub fn set_unstable(&self, offset: u64) {
+        self.unstable.store(offset, Ordering::Release);
     }
 
     /// Only the appender moves the end, under its lock.

@@ -24,12 +24,13 @@ impl Partition {
         let start = self.marks.start();
         let durable = self.marks.durable();
         let visible = self.visible().max(start);
-        PartitionMarks { start, visible, end: self.marks.end(), durable }
+        let stable = visible.min(self.marks.unstable()).max(start);
+        PartitionMarks { start, stable, visible, end: self.marks.end(), durable }
     }
 
     /// Adds the visible batches from `request.from` on to `into`.
     pub fn read(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
-        self.read_below(request, self.marks_now(), into)
+        self.read_below(request, self.marks_for(request.isolation), into)
     }
 
     /// As `read`, but up to the log end: for tables, whose own decisions they replay.

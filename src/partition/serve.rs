@@ -8,7 +8,7 @@ use crate::backend::{
     Append, Appended, Fetch, FetchInfo, FetchedBatch, PartitionBackend, PartitionMarks, WaitToken,
 };
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Isolation, Result};
 use crate::batch::{Damage, RecordReader};
 
 use super::Partition;
@@ -29,8 +29,12 @@ impl PartitionBackend for Partition {
         self.marks_now()
     }
 
-    fn find_timestamp(&self, timestamp_ms: i64) -> Result<Option<(u64, i64)>> {
-        let marks = self.marks_now();
+    fn find_timestamp(
+        &self,
+        timestamp_ms: i64,
+        isolation: Isolation,
+    ) -> Result<Option<(u64, i64)>> {
+        let marks = self.marks_for(isolation);
         let view = self.view.read().clone();
         let found = view.find_timestamp(timestamp_ms, marks.visible);
         if let Some((offset, time)) = found.map_err(|e| self.error(e))? {
@@ -49,21 +53,21 @@ impl PartitionBackend for Partition {
         self.check_not_lost(offset)
     }
 
-    fn register(&self, from: u64, waker: &Waker) -> Option<WaitToken> {
+    fn register(&self, from: u64, isolation: Isolation, waker: &Waker) -> Option<WaitToken> {
         let mut appender = self.append.lock();
         // Appended but not visible: `help` is what is to be done.
-        if appender.closed || self.marks.end() > from {
+        if appender.closed || self.end_for(isolation) > from {
             return None;
         }
-        Some(WaitToken(appender.waiters.add(from, waker)))
+        Some(WaitToken(appender.waiters.add_for(from, isolation, waker)))
     }
 
     fn unregister(&self, token: WaitToken) {
         self.append.lock().waiters.remove(token.0);
     }
 
-    fn help(&self, from: u64, deadline: Deadline) -> Result<bool> {
-        let end = self.marks.end();
+    fn help(&self, from: u64, isolation: Isolation, deadline: Deadline) -> Result<bool> {
+        let end = self.end_for(isolation);
         if end <= from || self.visible() > from {
             return Ok(end > from);
         }
@@ -74,6 +78,21 @@ impl PartitionBackend for Partition {
 }
 
 impl Partition {
+    /// What a reader of this isolation would see if all that is appended were at its level.
+    fn end_for(&self, isolation: Isolation) -> u64 {
+        let end = self.marks.end();
+        match isolation {
+            Isolation::ReadUncommitted => end,
+            Isolation::ReadCommitted => end.min(self.marks.unstable()),
+        }
+    }
+
+    /// The marks of this moment, with the visible end of a reader of this isolation.
+    pub(super) fn marks_for(&self, isolation: Isolation) -> PartitionMarks {
+        let marks = self.marks_now();
+        PartitionMarks { visible: marks.end_for(isolation), ..marks }
+    }
+
     /// Bytes in segment files, without what is reserved behind them.
     pub fn segment_bytes(&self) -> u64 {
         self.view.read().bytes()
@@ -98,8 +117,8 @@ impl Partition {
     }
 
     /// The visible record with the greatest timestamp, the first of those that have it (A28).
-    pub fn find_max_timestamp(&self) -> Result<Option<(u64, i64)>> {
-        let marks = self.marks_now();
+    pub fn find_max_timestamp(&self, isolation: Isolation) -> Result<Option<(u64, i64)>> {
+        let marks = self.marks_for(isolation);
         let view = self.view.read().clone();
         let mut best = view.find_max_timestamp(marks.visible).map_err(|e| self.error(e))?;
         self.look_through_staged(view.end(), marks, &mut |offset, time| {
@@ -136,8 +155,12 @@ impl Partition {
         marks: PartitionMarks,
         look: &mut dyn FnMut(u64, i64) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut request =
-            Fetch { from: from.max(marks.start), max_bytes: 1 << 20, hint: Default::default() };
+        let mut request = Fetch {
+            from: from.max(marks.start),
+            max_bytes: 1 << 20,
+            isolation: Isolation::ReadUncommitted,
+            hint: Default::default(),
+        };
         let mut batches = Vec::new();
         while request.from < marks.visible {
             batches.clear();

@@ -111,7 +111,7 @@ impl Partition {
         self.marks.set_end(reached);
         self.marks.settle(log.end_offset());
         let sleeper = if reached > base { self.list(&mut appender) } else { None };
-        let woken = appender.waiters.take_passed(reached);
+        let woken = self.take_passed(&mut appender, reached);
         drop(appender);
         (written, woken, sleeper)
     }

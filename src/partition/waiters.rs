@@ -7,6 +7,8 @@
 
 use std::task::Waker;
 
+use crate::base::Isolation;
+
 /// Wakers, each with the offset that it waits for the mark to pass.
 #[derive(Debug, Default)]
 pub struct Waiters {
@@ -18,6 +20,7 @@ pub struct Waiters {
 struct Waiter {
     token: u64,
     above: u64,
+    isolation: Isolation,
     waker: Waker,
 }
 
@@ -48,9 +51,14 @@ impl Waiters {
 
     /// Registers `waker` to be called when the mark is greater than `above`.
     pub fn add(&mut self, above: u64, waker: &Waker) -> u64 {
+        self.add_for(above, Isolation::ReadUncommitted, waker)
+    }
+
+    /// As [`add`](Self::add); at `ReadCommitted` it is the stable mark that is waited for.
+    pub fn add_for(&mut self, above: u64, isolation: Isolation, waker: &Waker) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
-        self.list.push(Waiter { token, above, waker: waker.clone() });
+        self.list.push(Waiter { token, above, isolation, waker: waker.clone() });
         token
     }
 
@@ -59,12 +67,21 @@ impl Waiters {
         self.list.retain(|waiter| waiter.token != token);
     }
 
-    /// Takes the wakers whose offset `mark` has passed.
+    /// Takes the wakers whose offset `mark` has passed, where there is no other mark.
     pub fn take_passed(&mut self, mark: u64) -> Woken {
+        self.take_passed_by(mark, mark)
+    }
+
+    /// Takes the wakers whose offset `mark`, or `stable` where they wait for that, has passed.
+    pub fn take_passed_by(&mut self, mark: u64, stable: u64) -> Woken {
         if self.list.is_empty() {
             return Woken::NONE;
         }
-        let passed = self.list.extract_if(.., |waiter| mark > waiter.above);
+        let mark = |waiter: &Waiter| match waiter.isolation {
+            Isolation::ReadUncommitted => mark,
+            Isolation::ReadCommitted => stable,
+        };
+        let passed = self.list.extract_if(.., |waiter| mark(waiter) > waiter.above);
         Woken(passed.map(|waiter| waiter.waker).collect())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 
-use super::super::positions::{Position, first_since};
+use super::super::positions::Position;
 use super::super::slot::Slot;
 use super::Consumer;
 use super::queries::check_time;
@@ -29,8 +29,8 @@ impl Consumer {
         self.move_all(partitions, Position::Beginning)
     }
 
-    /// Reads these partitions from behind their last visible record, whichever that is at the
-    /// next poll. All assigned partitions if there are none.
+    /// Reads these partitions from behind the last record that this consumer sees (B34), whichever
+    /// that is at the next poll. All assigned partitions if there are none.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Consumer {
     pub fn seek_to_time(&mut self, partition: &TopicPartition, timestamp_ms: i64) -> Result<()> {
         let slot = self.slot(partition)?;
         check_time(partition, timestamp_ms)?;
-        let offset = first_since(slot.door(), timestamp_ms)?;
+        let offset = slot.reader().first_since(timestamp_ms)?;
         self.move_to(partition, Position::At(offset))
     }
 
@@ -65,14 +65,16 @@ impl Consumer {
         self.slot(partition)?.position(self.context())
     }
 
-    /// How many offsets lie between the position and the visible end of `partition`.
+    /// How many offsets lie between the position and the end of what this consumer sees of
+    /// `partition`: the visible end or, at [`Isolation::ReadCommitted`](crate::Isolation), the last
+    /// stable offset (B34).
     ///
     /// # Errors
     ///
     /// Those of [`position`](Self::position).
     pub fn lag(&self, partition: &TopicPartition) -> Result<u64> {
         let position = self.position(partition)?;
-        Ok(self.slot(partition)?.door().marks().visible.saturating_sub(position))
+        Ok(self.slot(partition)?.reader().end().saturating_sub(position))
     }
 
     /// How many offsets lie between the position and the visible end of `partition`, or `None`
@@ -83,7 +85,7 @@ impl Consumer {
     /// `IllegalState` when the partition is not assigned.
     pub fn current_lag(&self, partition: &TopicPartition) -> Result<Option<u64>> {
         let slot = self.slot(partition)?;
-        let lag = |position| slot.door().marks().visible.saturating_sub(position);
+        let lag = |position| slot.reader().end().saturating_sub(position);
         Ok(slot.known_position().map(lag))
     }
 

@@ -21,18 +21,22 @@ impl Consumer {
         partitions.iter().map(start).collect()
     }
 
-    /// The offset behind the last visible record of each of these partitions, assigned or not.
+    /// The offset behind the last record that this consumer sees of each of these partitions,
+    /// assigned or not: the visible end or, at [`Isolation::ReadCommitted`](crate::Isolation), the
+    /// last stable offset (B34).
     ///
     /// # Errors
     ///
     /// `UnknownTopicOrPartition`, naming it; `Closed`.
     pub fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets> {
-        let end = |tp: &TopicPartition| Ok((tp.clone(), self.door(tp)?.marks().visible));
+        let end = |tp: &TopicPartition| {
+            Ok((tp.clone(), self.door(tp)?.marks().end_for(self.settings.isolation)))
+        };
         partitions.iter().map(end).collect()
     }
 
-    /// For each partition and time (in milliseconds since the Unix epoch): the first visible
-    /// record whose timestamp is at least that; `None` when there is none. Assigned or not.
+    /// For each partition and time (in milliseconds since the Unix epoch): the first record
+    /// that this consumer sees (A29) whose timestamp is at least that; `None` when there is none. Assigned or not.
     ///
     /// # Errors
     ///
@@ -45,7 +49,7 @@ impl Consumer {
         let find = |(partition, time): (TopicPartition, i64)| {
             let door = self.door(&partition)?;
             check_time(&partition, time)?;
-            let found = door.find_timestamp(time)?;
+            let found = door.find_timestamp(time, self.settings.isolation)?;
             let found = found.map(|(offset, at)| OffsetAndTimestamp { offset, timestamp_ms: at });
             Ok((partition, found))
         };

@@ -1,9 +1,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, Isolation};
 use crate::client::fake::Fake;
-use crate::client::{Consumer, OffsetReset, Records};
+use crate::client::{Consumer, ConsumerBuilder, OffsetReset, Records};
 
 use super::{tp, values};
 
@@ -301,7 +301,7 @@ fn a_consumers_setting_that_cannot_work_is_refused() {
     for (key, value) in [
         ("max.poll.records", "0"),
         ("fetch.min.bytes", "2"),
-        ("isolation.level", "read_committed"),
+        ("isolation.level", "committed"),
         ("auto.offset.reset", "newest"),
         ("no.such.key", "1"),
     ] {
@@ -312,9 +312,20 @@ fn a_consumers_setting_that_cannot_work_is_refused() {
 }
 
 #[test]
-fn c20_records_are_read_uncommitted() {
+fn c20_records_are_read_uncommitted_unless_asked_otherwise() {
     let log = Fake::new();
-    log.consumer().set("isolation.level", "read_uncommitted").build().unwrap();
+    log.create("t", 1);
+    let read = |builder: ConsumerBuilder| {
+        let mut consumer = builder.build().unwrap();
+        consumer.assign([tp("t", 0)]).unwrap();
+        consumer.poll(Duration::ZERO).unwrap();
+        log.partition("t", 0).state.lock().fetches.last().unwrap().isolation
+    };
+    let committed = |builder: ConsumerBuilder| builder.set("isolation.level", "read_committed");
+    assert_eq!(read(log.consumer()), Isolation::ReadUncommitted);
+    assert_eq!(read(committed(log.consumer())), Isolation::ReadCommitted);
+    let both = committed(log.consumer()).isolation(Isolation::ReadUncommitted);
+    assert_eq!(read(both), Isolation::ReadUncommitted);
 }
 
 #[test]

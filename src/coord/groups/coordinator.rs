@@ -269,7 +269,8 @@ impl Coordinator {
     }
 
     fn place(&self, records: &[RawRecord<'_>], max_block: Duration) -> Result<u64> {
-        let appended = self.partition.append(Append { records, max_block, stop: None })?;
+        let appended =
+            self.partition.append(Append { records, producer: None, max_block, stop: None })?;
         Ok(appended.base_offset + records.len() as u64)
     }
 

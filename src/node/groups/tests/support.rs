@@ -52,7 +52,7 @@ impl Bed {
         let route = self.node.resolve(tp.topic()).unwrap();
         let record = RawRecord { value: Some(b"v"), ..RawRecord::default() };
         let records = vec![record; count];
-        let append = Append { records: &records, max_block: SECOND, stop: None };
+        let append = Append { records: &records, producer: None, max_block: SECOND, stop: None };
         route.partitions[tp.partition() as usize].append(append).unwrap();
     }
 
