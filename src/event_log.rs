@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::admin::Admin;
 use crate::backend::Backend;
 use crate::base::{Clock, Durability, ErrorKind, NewTopic, Result};
-use crate::client::{ConsumerBuilder, ProcessedIds, ProducerBuilder, Topic};
+use crate::client::{ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic};
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 use crate::node::{Node, Options};
@@ -105,6 +105,11 @@ impl EventLog {
     /// A builder for a consumer.
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(self.backend())
+    }
+
+    /// A builder for a table: the current latest record of each key of `topic`.
+    pub fn table(&self, topic: &str) -> TableBuilder {
+        TableBuilder::new(self.backend(), topic)
     }
 
     /// Ids that were processed already, remembered in `topic`: a compacted topic, which is

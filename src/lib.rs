@@ -84,7 +84,7 @@ pub use client::{
     OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed,
     ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener,
     Record, Records, RecordsIter, ResetReason, RunOptions, RunReport, SendOutcome, StopHandle,
-    Topic, WakeupHandle,
+    Table, TableBuilder, TableRecord, TableStats, TableView, Topic, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,
@@ -113,6 +113,8 @@ mod documentation {
     struct Errors;
     #[doc = include_str!("../docs/groups.md")]
     struct Groups;
+    #[doc = include_str!("../docs/tables.md")]
+    struct Tables;
     #[doc = include_str!("../README.md")]
     struct Readme;
 }

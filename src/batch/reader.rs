@@ -99,7 +99,7 @@ pub struct RecordView<'a> {
     /// The value, or null.
     pub value: Option<&'a [u8]>,
     headers: HeadersView<'a>,
-    padded: usize,
+    encoded: &'a [u8],
 }
 
 const BEHIND: Damage = Damage::new("record reaches behind its payload");
@@ -140,7 +140,7 @@ impl<'a> RecordView<'a> {
             key: nullable(parts.key, flags & HAS_KEY)?,
             value: nullable(parts.value, flags & HAS_VALUE)?,
             headers: parts.headers,
-            padded: end,
+            encoded: record,
         })
     }
 
@@ -151,8 +151,7 @@ impl<'a> RecordView<'a> {
     pub fn lend(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let [len, offset_delta, ts_delta, key_word] = words(bytes.first_chunk()?);
         let (len, key_len) = (len as usize, (key_word & KEY_LEN_MASK) as usize);
-        let padded = padded(len);
-        let (record, rest) = bytes.split_at_checked(padded)?;
+        let (record, rest) = bytes.split_at_checked(padded(len))?;
         let body = record.get(RECORD_HEAD_BYTES..len)?;
         let parts = Parts::split(body, key_len, key_word & HAS_HEADERS).ok()?;
         let view = Self {
@@ -161,7 +160,7 @@ impl<'a> RecordView<'a> {
             key: (key_word & HAS_KEY != 0).then_some(parts.key),
             value: (key_word & HAS_VALUE != 0).then_some(parts.value),
             headers: parts.headers,
-            padded,
+            encoded: record,
         };
         Some((view, rest))
     }
@@ -175,7 +174,13 @@ impl<'a> RecordView<'a> {
     /// The bytes that the record takes in its payload, padding included.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {
-        self.padded
+        self.encoded.len()
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub const fn encoded(&self) -> &'a [u8] {
+        self.encoded
     }
 }
 

@@ -102,6 +102,11 @@ impl<'r> ConsumerRecord<'r> {
         self.view.headers().last(name)
     }
 
+    /// The bytes that the record has in its batch.
+    pub(super) fn encoded(&self) -> &'r [u8] {
+        self.view.encoded()
+    }
+
     /// A copy that borrows nothing.
     #[must_use]
     pub fn to_owned(self) -> OwnedRecord {

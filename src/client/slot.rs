@@ -429,7 +429,12 @@ impl Drop for Slot {
 }
 
 #[cold]
-fn damaged(partition: &TopicPartition, offset: u64, behind: u64, damage: Damage) -> Error {
+pub(super) fn damaged(
+    partition: &TopicPartition,
+    offset: u64,
+    behind: u64,
+    damage: Damage,
+) -> Error {
     let kind =
         if damage.version { ErrorKind::UnsupportedVersion } else { ErrorKind::CorruptMessage };
     let message = format!(
