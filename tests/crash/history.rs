@@ -29,6 +29,10 @@ pub enum Step {
     Wait(&'static str, u32),
     /// Deletes all visible records of a partition but so many.
     Trim(&'static str, u32, u64),
+    /// Lets a topic keep so many bytes of each partition, and runs retention.
+    Expire(&'static str, u64),
+    /// Ends the segments that are written of a topic.
+    Roll(&'static str),
     Flush,
     /// Lets a flush interval pass and does what is due.
     Tick,
@@ -57,6 +61,8 @@ impl Bed {
             Step::Batch(topic, partition, count, size) => self.send(topic, partition, count, size),
             Step::Wait(topic, partition) => self.wait(topic, partition),
             Step::Trim(topic, partition, keep) => self.trim(topic, partition, keep),
+            Step::Expire(topic, keep) => self.expire(topic, keep),
+            Step::Roll(topic) => self.log().admin().roll(topic).map(drop),
             Step::Flush => self.flush(),
             Step::Tick => {
                 self.clock.manual.advance(Duration::from_millis(150));
@@ -246,6 +252,34 @@ impl Bed {
             part.start = start;
         }
         Ok(())
+    }
+
+    fn expire(&mut self, topic: &str, keep: u64) -> Result<(), Error> {
+        let admin = self.log().admin();
+        for number in 0..self.account.topics[topic].grown {
+            let tp = TopicPartition::new(topic, number as u32);
+            let latest = admin.list_offsets([(tp, OffsetSpec::Latest)]).remove(0)?;
+            let part = self.account.part(topic, number);
+            part.start_asked = latest.unwrap().offset.max(part.start);
+        }
+        let ops = [AlterConfigOp::set("retention.bytes", &keep.to_string())];
+        admin.incremental_alter_configs(&ConfigResource::topic(topic), &ops)?;
+        let report = admin.run_retention()?;
+        if let Some((_, error)) = report.failed.into_iter().next() {
+            return Err(error);
+        }
+        if !self.disk.is_off() {
+            for deleted in report.deleted {
+                let number = deleted.partition.partition() as usize;
+                let part = self.account.part(deleted.partition.topic(), number);
+                assert!(deleted.log_start_offset > part.start && deleted.bytes > 0);
+                part.start = deleted.log_start_offset;
+            }
+            self.account.part(topic, 0).start_asked = self.account.part(topic, 0).start;
+        }
+        // The next pass is for another topic.
+        let ops = [AlterConfigOp::set("retention.bytes", "-1")];
+        admin.incremental_alter_configs(&ConfigResource::topic(topic), &ops)
     }
 
     fn is_power_loss(&self, topic: &str) -> bool {

@@ -186,6 +186,38 @@ const TRIMMED: Workload = (
     ],
 );
 
+/// Segments that are ended, and that go because they are too many.
+const EXPIRED: Workload = (
+    "expired",
+    &[
+        Step::Create("p", POWER),
+        Step::Create("c", CRASH),
+        Step::Send("p", 0, 4, 100),
+        Step::Send("c", 0, 4, 100),
+        Step::Wait("p", 0),
+        Step::Roll("p"),
+        Step::Roll("c"),
+        Step::Roll("c"),
+        Step::Send("p", 0, 3, 60),
+        Step::Send("c", 0, 3, 60),
+        Step::Flush,
+        Step::Expire("p", 200),
+        Step::Expire("c", 200),
+        Step::Send("c", 0, 14, 740),
+        Step::Send("p", 0, 14, 740),
+        Step::Tick,
+        Step::Expire("c", 2_000),
+        Step::Reopen,
+        Step::Wait("p", 0),
+        Step::Expire("p", 0),
+        Step::Expire("c", 0),
+        Step::Send("p", 0, 2, 90),
+        Step::Send("c", 0, 2, 90),
+        Step::Roll("p"),
+        Step::Close,
+    ],
+);
+
 /// What is left when the machine stops at operation `at` of a workload.
 fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
     let disk = SimDisk::new();
@@ -333,6 +365,11 @@ fn e06_the_files_of_a_deletion_that_a_crash_interrupted_are_gone_after_the_next_
 #[test]
 fn a48_a_trim_survives_a_crash_at_every_operation() {
     every_point(TRIMMED, 5);
+}
+
+#[test]
+fn a37_a_roll_and_a_retention_pass_survive_a_crash_at_every_operation() {
+    every_point(EXPIRED, 5);
 }
 
 #[test]
