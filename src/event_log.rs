@@ -250,6 +250,36 @@ impl EventLogBuilder {
         self
     }
 
+    /// The most bytes that the log's files may take together: segments with what is reserved in
+    /// them, the stage, the manifest, the log's own topics, files that compaction writes, and
+    /// files that are deleted but still read. Whole blocks of 4 KiB count; what the file system
+    /// needs for itself does not. At least 1 MiB more than the stage. Default: no limit.
+    ///
+    /// When less than a sixteenth of it is left the oldest segments are deleted, of all topics
+    /// whose `cleanup.policy` has `delete` (the default), until an eighth is free; the segments
+    /// that are written are ended for it where there are no others. Nothing else is deleted, and
+    /// nothing that consumers cannot see yet. Each deletion is told by
+    /// [`Admin::take_events`](crate::Admin::take_events). Segments grow to a sixteenth of the
+    /// budget at most, but not less than 64 KiB, whatever `segment.bytes` says. When nothing may
+    /// be deleted appends fail with `StorageFull`, and go on by themselves once there is room.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic, OffsetSpec, TopicPartition};
+    ///
+    /// let log = EventLog::builder().stage_bytes(256 << 10).max_disk_bytes(2 << 20).open()?;
+    /// let readings = log.create_topic(NewTopic::new("readings"))?;
+    /// let producer = log.producer().build()?;
+    /// for _ in 0..100 {
+    ///     producer.send(readings.record(&[7; 50_000]))?.wait()?;
+    /// }
+    /// assert!(log.admin().describe_log_dir()?.total_bytes <= 2 << 20);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn max_disk_bytes(mut self, bytes: u64) -> Self {
+        self.0.max_disk_bytes = Some(bytes);
+        self
+    }
+
     /// The longest that an appended record stays unsynced when nobody waits for it. Default
     /// 100 ms, at least 1 ms. The same as the setting `log.flush.interval.ms`.
     pub fn flush_interval(self, interval: Duration) -> Self {

@@ -6,6 +6,7 @@
 //! through [`Span`] and the block types, the only places of this crate that say `unsafe`.
 
 mod block;
+mod budget;
 mod map;
 mod memory;
 mod os;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use block::{BlockPin, BlockReader, BlockWriter, Span};
+pub use budget::{BudgetDisk, DiskBudget};
 pub use memory::MemoryDisk;
 pub use os::OsDisk;
 

@@ -173,6 +173,13 @@ impl Active {
         }
     }
 
+    /// Cuts off what is reserved behind the data. What fails costs space and nothing else.
+    pub(super) fn give_back_reserve(&mut self) {
+        if !self.footer && self.allocated > self.growth.position {
+            self.cut_back();
+        }
+    }
+
     /// Reserves space up to `upto`, and more while there is some, in growing steps.
     fn reserve(&mut self, upto: u64, config: &TopicConfig) -> Result<()> {
         if upto <= self.allocated {
@@ -183,6 +190,7 @@ impl Active {
         let most = (FIRST_BATCH + u64::from(config.segment_bytes)).next_multiple_of(BLOCK);
         let need = upto.next_multiple_of(BLOCK);
         let wish = self.allocated.saturating_add(step).min(most).next_multiple_of(BLOCK).max(need);
+        let wish = if self.segment.files.is_tight(wish - self.allocated) { need } else { wish };
         for target in [wish, need] {
             let len = target - self.allocated;
             match self.segment.files.allocate(&*file, self.allocated, len) {

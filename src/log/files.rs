@@ -15,11 +15,12 @@ use super::key::PartitionKey;
 use super::layout::{parse_segment_name, segment_name};
 use super::manifest::{Manifest, ManifestState, PartitionEnd, PartitionState, Record, Witness};
 use super::report::OpenReport;
-use crate::base::{Error, ErrorKind, Result, TopicId};
-use crate::disk::{Disk, DiskFile};
+use crate::base::{Error, ErrorKind, Result, TopicConfig, TopicId};
+use crate::disk::{Disk, DiskBudget, DiskFile};
 
 const LOCK: &str = "LOCK";
-const SEGMENTS: &str = "segments";
+/// The directory of segment files.
+pub const SEGMENTS: &str = "segments";
 /// No more warnings than this are kept for whoever asks.
 const MAX_WARNINGS: usize = 64;
 
@@ -27,8 +28,12 @@ const MAX_WARNINGS: usize = 64;
 const LEAST_FILES: usize = 16;
 const MOST_FILES: usize = 1_024;
 
+/// A budget is divided into so many parts: one is kept free, and no segment is larger.
+const SHARES: u64 = 16;
+const LEAST_SEGMENT: u32 = 64 << 10;
+
 /// How the files of a log are opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FilesOptions {
     /// What somebody else remembers of the manifest's synced length.
     pub witness: Witness,
@@ -40,6 +45,19 @@ pub struct FilesOptions {
     pub max_open_files: usize,
     /// The most sealed segments that are mapped, or have their index in memory, at a time.
     pub max_loaded: usize,
+    /// What the log may take of its disk, if that is limited.
+    pub room: Option<Room>,
+}
+
+/// A disk budget as segments see it.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// What the log may take, and has taken.
+    pub budget: Arc<DiskBudget>,
+    /// With less left than this nothing is reserved in advance.
+    pub least_free: u64,
+    /// No segment grows larger, whatever its topic says: there must be some that can go.
+    pub segment_bytes: u32,
 }
 
 impl FilesOptions {
@@ -48,7 +66,7 @@ impl FilesOptions {
     pub fn new(new_log_id: u128) -> Self {
         let witness = Witness::NONE;
         let (max_open_files, max_loaded) = (MOST_FILES, MOST_FILES);
-        Self { witness, new_log_id, maps: true, max_open_files, max_loaded }
+        Self { witness, new_log_id, maps: true, max_open_files, max_loaded, room: None }
     }
 
     /// Leaves most of the files that the process may have open to others: the log keeps a
@@ -59,6 +77,16 @@ impl FilesOptions {
         self.max_open_files = share.clamp(LEAST_FILES, MOST_FILES);
         self.max_loaded = self.max_open_files;
         self
+    }
+}
+
+impl Room {
+    /// Over a budget of which `fixed` bytes are not for records.
+    #[must_use]
+    pub fn new(budget: Arc<DiskBudget>, fixed: u64) -> Self {
+        let share = budget.limit().saturating_sub(fixed) / SHARES;
+        let segment_bytes = u32::try_from(share).unwrap_or(u32::MAX).max(LEAST_SEGMENT);
+        Self { budget, least_free: share, segment_bytes }
     }
 }
 
@@ -151,6 +179,7 @@ pub struct LogFiles {
     log_id: u128,
     incarnation: u32,
     maps: bool,
+    room: Option<Room>,
     pub(super) dir: SegmentDir,
     pub(super) cache: FileCache,
     /// The disk cannot reserve space: no use in asking again.
@@ -208,6 +237,7 @@ impl LogFiles {
             cannot_allocate: AtomicBool::new(false),
             warnings: Mutex::default(),
             maps: options.maps,
+            room: options.room,
             dir_path: dir.to_owned(),
             lock: Mutex::new(Some(lock)),
             disk,
@@ -334,6 +364,29 @@ impl LogFiles {
         records.push(Record::Closed { incarnation: self.incarnation, ends });
         let position = self.manifest.append(&records)?;
         self.manifest.sync_to(position)
+    }
+
+    /// The log's disk budget, if it has one.
+    #[must_use]
+    pub fn room(&self) -> Option<&Room> {
+        self.room.as_ref()
+    }
+
+    /// `config` with segments that fit into the log's disk budget.
+    pub(super) fn fit(&self, config: Arc<TopicConfig>) -> Arc<TopicConfig> {
+        match &self.room {
+            Some(room) if room.segment_bytes < config.segment_bytes => {
+                let segment_bytes = room.segment_bytes;
+                Arc::new(TopicConfig { segment_bytes, ..(*config).clone() })
+            }
+            _ => config,
+        }
+    }
+
+    /// Whether so little may still be taken that `more` bytes should not be reserved.
+    pub(super) fn is_tight(&self, more: u64) -> bool {
+        let left = |room: &Room| room.budget.free().saturating_sub(room.least_free);
+        self.room.as_ref().is_some_and(|room| left(room) < more)
     }
 
     /// Lets others open the log. Nothing may be written after this.

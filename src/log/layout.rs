@@ -24,6 +24,8 @@ use super::key::PartitionKey;
 use crate::base::TopicId;
 
 /// Bytes in front of the first batch.
+/// How the names of segment files end.
+pub const SEGMENT_SUFFIX: &str = ".seg";
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// Bytes of a footer in front of its index entries.
 pub const FOOTER_HEAD_BYTES: usize = 48;
@@ -45,13 +47,13 @@ pub enum Flaw {
 /// The name of segment file `number`.
 #[must_use]
 pub fn segment_name(number: u64) -> String {
-    format!("{number:016x}.seg")
+    format!("{number:016x}{SEGMENT_SUFFIX}")
 }
 
 /// The number in a segment file's name; `None` for every other name.
 #[must_use]
 pub fn parse_segment_name(name: &str) -> Option<u64> {
-    let number = u64::from_str_radix(name.strip_suffix(".seg")?, 16).ok()?;
+    let number = u64::from_str_radix(name.strip_suffix(SEGMENT_SUFFIX)?, 16).ok()?;
     // Only the one spelling that this crate writes is its own.
     (segment_name(number) == name).then_some(number)
 }

@@ -45,8 +45,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use files::{FilesOptions, LogFiles, lock_dir};
+pub use files::{FilesOptions, LogFiles, Room, SEGMENTS, lock_dir};
 pub use key::PartitionKey;
+pub use layout::SEGMENT_SUFFIX;
 pub use manifest::{PartitionEnd, Record, Witness};
 pub use report::{Cut, GapEvent, OpenReport};
 pub use retention::{RetentionRules, SegmentFacts};

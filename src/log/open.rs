@@ -45,6 +45,7 @@ impl SegmentLog {
     ) -> Result<SegmentLog> {
         let known = files.boot_partition(&key).cloned().unwrap_or_default();
         let gaps = Gaps::new(known.gaps().iter().map(|gap| (gap.from, gap.to)));
+        let config = files.fit(config);
         let mut opening = Opening::new(&files, key, &name, &config, gaps);
         let segments = known.segments();
         for (position, state) in segments.iter().enumerate() {

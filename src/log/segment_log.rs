@@ -59,7 +59,7 @@ pub struct SegmentLog {
 impl SegmentLog {
     /// Goes by other settings from now on; what is written stays as it is.
     pub fn set_config(&mut self, config: Arc<TopicConfig>) {
-        self.config = config;
+        self.config = self.files.fit(config);
     }
 
     /// The settings that it goes by.
@@ -135,6 +135,13 @@ impl SegmentLog {
         self.retire_active();
         self.publish();
         Some(rolled)
+    }
+
+    /// Gives back the space that is reserved for records to come.
+    pub fn give_back_reserve(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.give_back_reserve();
+        }
     }
 
     /// Leaves out the offsets from the end to `to`: they will never hold a record. The manifest

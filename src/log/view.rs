@@ -76,6 +76,12 @@ impl View {
         self.layers().map(|layer| layer.sealed.map_or(layer.data_len, |(len, _)| len)).sum()
     }
 
+    /// The oldest segment, if it is not written any more.
+    #[must_use]
+    pub fn first_closed(&self) -> Option<SegmentFacts> {
+        self.closed.first().map(Layer::facts)
+    }
+
     /// What retention looks at, of each segment, in order.
     pub fn facts(&self) -> impl Iterator<Item = SegmentFacts> + '_ {
         self.layers().map(Layer::facts)

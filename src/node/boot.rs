@@ -13,9 +13,12 @@ use crate::base::ids::random_u128;
 use crate::base::stop::Stop;
 use crate::base::{Error, ErrorKind, LogConfig, Result, TopicConfig, TopicId, TopicPartition};
 use crate::coord::{Catalogue, Table};
-use crate::disk::{Disk, MemoryDisk, OsDisk};
-use crate::log::{FilesOptions, LogFiles, OpenReport, PartitionKey, Record, lock_dir};
-use crate::partition::{Opening, Partition, PartitionSpec, Shared};
+use crate::disk::{BudgetDisk, Disk, MemoryDisk, OsDisk};
+use crate::log::{
+    FilesOptions, LogFiles, OpenReport, PartitionKey, Record, Room, SEGMENT_SUFFIX, SEGMENTS,
+    lock_dir,
+};
+use crate::partition::{Opening, Partition, PartitionSpec, Relief, Shared};
 use crate::stage::{FoundChunk, Stage, Witness};
 
 use super::creation::open_topic;
@@ -31,6 +34,8 @@ const CATALOGUE_KEY: PartitionKey = PartitionKey { topic_id: TopicId(1), partiti
 const MEMORY_HOME: &str = "log";
 /// How long an open tries to find room for the note that deletions are finished.
 const FORGET: Duration = Duration::from_secs(1);
+/// What segments leave to the manifest, which is written anew now and then.
+const SPARE: u64 = 256 << 10;
 const STAGE_PREFIX: &str = "stage-";
 
 /// The chunks that an earlier life left, by partition.
@@ -48,6 +53,8 @@ impl Node {
         let mut files_options = FilesOptions::new(random_u128()).within(limit);
         files_options.maps = options.maps;
         files_options.witness = witness_of(&*disk, &dir)?;
+        let (disk, room) = limit_disk(&options, disk, &dir)?;
+        files_options.room = room;
         let files = LogFiles::open(disk, &dir, lock, files_options, &mut report)?;
         let opened = Self::open_files(options, config, &files, report);
         if opened.is_err() {
@@ -68,6 +75,7 @@ impl Node {
         let (stage, chunks) = open_stage(&options, files, &mut report)?;
         let clock = Arc::clone(&options.clock);
         let shared = Shared::new(Arc::clone(files), stage, clock, config.topics.flush_ms);
+        let shared = shared.with_relief(files.room().map(Relief::new));
         let shared = Arc::new(shared);
         let opened = Self::open_shared(options, config, &shared, chunks, report);
         if opened.is_err() {
@@ -115,6 +123,7 @@ impl Node {
         if !clean {
             shared.run_first_round();
         }
+        shared.relieve(0);
         let assignors = &options.assignors;
         let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
         shared.note_manifest();
@@ -150,6 +159,20 @@ fn disk_of(options: &Options) -> Arc<dyn Disk> {
         (None, Some(_)) => Arc::new(OsDisk::new()),
         (None, None) => Arc::new(MemoryDisk::new()),
     }
+}
+
+/// The same disk within the log's budget.
+fn limit_disk(
+    options: &Options,
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+) -> Result<(Arc<dyn Disk>, Option<Room>)> {
+    let Some(limit) = options.max_disk_bytes else { return Ok((disk, None)) };
+    let dirs = [dir.to_owned(), dir.join(SEGMENTS)];
+    let limited = BudgetDisk::new(disk, limit, (SEGMENT_SUFFIX, SPARE), &dirs);
+    let (disk, budget) = limited.map_err(|e| Error::io("list", dir, e))?;
+    let on_disk = if options.home.is_some() { options.stage_bytes as u64 } else { 0 };
+    Ok((disk, Some(Room::new(budget, on_disk + SPARE))))
 }
 
 fn stage_path(dir: &Path, number: u64) -> PathBuf {
@@ -190,8 +213,14 @@ fn open_stage(
     report.torn_chunks = opened.torn_chunks as u64;
     if opened.chunks.is_empty() && known.bytes != options.stage_bytes as u64 {
         drop(opened);
-        renew_stage(options, files, known.number + 1)?;
-        path = stage_path(dir, known.number + 1);
+        match renew_stage(options, files, known.number + 1) {
+            Ok(()) => path = stage_path(dir, known.number + 1),
+            // Both do not fit: the old one serves, and another open tries again.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                drop(disk.remove(&stage_path(dir, known.number + 1)));
+            }
+            Err(error) => return Err(error),
+        }
         opened = Stage::open(disk, &path, files.log_id(), incarnation)?;
     }
     Ok((opened.stage, by_partition(opened.chunks)))

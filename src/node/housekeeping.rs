@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::base::events::Events;
 use crate::base::{Clock, ClockWatch, LogConfig, TopicPartition};
-use crate::partition::{Partition, Shared};
+use crate::partition::{Partition, Relief, Shared};
 
 use super::OpenTopic;
 use super::housekeeping_event::{DeletedSegments, HousekeepingEvent};
@@ -79,7 +79,19 @@ impl Housekeeping {
 
     /// What happened since the last call.
     pub fn take_events(&self) -> Vec<HousekeepingEvent> {
-        self.events.lock().take(HousekeepingEvent::Missed)
+        let told = self.shared.relief().map(Relief::take_told).unwrap_or_default();
+        let mut events = self.events.lock();
+        for (partition, gone) in told {
+            events.push(HousekeepingEvent::Deleted(DeletedSegments {
+                partition,
+                log_start_offset: gone.log_start_offset,
+                by_size: 0,
+                by_time: 0,
+                by_budget: gone.segments,
+                bytes: gone.bytes,
+            }));
+        }
+        events.take(HousekeepingEvent::Missed)
     }
 
     /// One pass over all partitions, now.
@@ -132,6 +144,7 @@ impl Housekeeping {
                 log_start_offset: expired.log_start_offset,
                 by_size: expired.by_size,
                 by_time: expired.by_time,
+                by_budget: 0,
                 bytes: expired.bytes,
             };
             self.events.lock().push(HousekeepingEvent::Deleted(deleted.clone()));

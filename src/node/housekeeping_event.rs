@@ -42,6 +42,9 @@ pub struct DeletedSegments {
     pub by_size: usize,
     /// How many went because they are older than `retention.ms`.
     pub by_time: usize,
+    /// How many went because the log had little of its disk budget left
+    /// ([`max_disk_bytes`](crate::EventLogBuilder::max_disk_bytes)).
+    pub by_budget: usize,
     /// Bytes of their headers and batches.
     pub bytes: u64,
 }

@@ -13,6 +13,9 @@ use crate::disk::Disk;
 /// 4 MiB.
 const DEFAULT_STAGE_BYTES: usize = 4 << 20;
 const STAGE_GRAIN: usize = 4 << 10;
+/// A budget holds the stage, the manifest twice while it is written anew, the log's own topics,
+/// and some segments.
+const LEAST_BESIDE_STAGE: u64 = 1 << 20;
 const STAGE_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 30;
 
 /// How a log is opened.
@@ -35,6 +38,8 @@ pub struct Options {
     pub background: bool,
     /// Whether sealed segments are read through maps where the disk has them.
     pub maps: bool,
+    /// The most bytes that the log's files may take.
+    pub max_disk_bytes: Option<u64>,
     /// How long a close tries to make everything durable.
     pub close_timeout: Duration,
 }
@@ -51,6 +56,7 @@ impl Default for Options {
             stage_bytes: DEFAULT_STAGE_BYTES,
             background: true,
             maps: cfg!(target_pointer_width = "64"),
+            max_disk_bytes: None,
             close_timeout: Duration::from_secs(30),
         }
     }
@@ -65,6 +71,14 @@ impl Options {
             let bytes = self.stage_bytes;
             let message = format!(
                 "stage_bytes={bytes}: {least} to {most} bytes, a multiple of {STAGE_GRAIN}"
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        let least = self.stage_bytes as u64 + LEAST_BESIDE_STAGE;
+        if let Some(bytes) = self.max_disk_bytes.filter(|bytes| *bytes < least) {
+            let message = format!(
+                "max_disk_bytes={bytes}: at least {least} bytes with a stage of {}",
+                self.stage_bytes
             );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }

@@ -8,6 +8,7 @@
 
 mod append;
 mod appender;
+mod budget;
 mod call;
 mod ceiling;
 mod housekeep;
@@ -47,6 +48,7 @@ use marks::Marks;
 use staged::Staged;
 use waiters::Waiters;
 
+pub use budget::Relief;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
 pub use shared::Shared;

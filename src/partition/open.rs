@@ -142,6 +142,9 @@ impl Partition {
             gaps: RwLock::new(gaps),
             durable_waiters: Mutex::new(Waiters::default()),
         });
+        if let Some(relief) = &shared.relief {
+            relief.add(&partition);
+        }
         if list {
             // The background thread has not been started.
             drop(shared.rounds.list(Arc::clone(&partition), &*shared.clock));

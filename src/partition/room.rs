@@ -99,7 +99,10 @@ impl Partition {
             shared.room.wait(turn, shared, &deadline);
             return Ok(());
         };
-        let freed = shared.settle_coldest(shared.stage.pool.total_bytes() / 4);
+        let mut freed = shared.settle_coldest(shared.stage.pool.total_bytes() / 4);
+        if shared.relieve_after(freed.as_ref().err()) {
+            freed = Ok(true);
+        }
         drop(making);
         shared.room.wake_all();
         if !freed.map_err(|e| self.error(e))? {
@@ -120,6 +123,7 @@ impl Shared {
     /// Settles partitions, the longest holder first, until `wanted` bytes of the stage are free.
     /// False when nothing became free; an error only when nothing did because of it.
     pub(super) fn settle_coldest(&self, wanted: usize) -> Result<bool> {
+        self.relieve(0);
         let before = self.stage.pool.free_bytes();
         let wanted = wanted.max(before + 1);
         let mut failure = None;

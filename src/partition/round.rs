@@ -243,6 +243,7 @@ impl Shared {
     }
 
     fn run_round_of(&self, dirty: Vec<Arc<Partition>>, all: bool) -> Result<()> {
+        self.relieve(0);
         let mut plan = Plan::default();
         let mut outcome = Ok(());
         for partition in &dirty {
@@ -270,6 +271,7 @@ impl Shared {
             partition.wake_durable();
         }
         self.note_manifest();
+        self.relieve_after(outcome.as_ref().err());
         outcome
     }
 

@@ -17,6 +17,7 @@ const WRITE_BYTES: usize = 1 << 20;
 impl Partition {
     /// Writes everything staged to segments. Nothing is synced.
     pub(super) fn settle(&self) -> Result<()> {
+        self.shared.relieve(0);
         let mut log = self.flush.lock();
         self.settle_locked(&mut log)
     }

@@ -10,6 +10,7 @@ use crate::base::agenda::Agenda;
 use crate::log::LogFiles;
 use crate::stage::{Chunk, Stage, Witness};
 
+use super::budget::Relief;
 use super::losses::Losses;
 use super::room::Room;
 use super::round::Rounds;
@@ -22,6 +23,8 @@ pub struct Shared {
     pub(super) rounds: Rounds,
     pub(super) room: Room,
     pub(super) losses: Losses,
+    /// Who makes room where the log has a disk budget.
+    pub(super) relief: Option<Relief>,
     /// When housekeeping has something to do next.
     agenda: Agenda,
     /// The longest that a record stays unsynced without a waiter, in milliseconds.
@@ -43,6 +46,7 @@ impl Shared {
             rounds: Rounds::default(),
             room: Room::default(),
             losses: Losses::default(),
+            relief: None,
             agenda: Agenda::default(),
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
@@ -78,6 +82,16 @@ impl Shared {
     /// What failing disks took away in this life.
     pub fn losses(&self) -> &Losses {
         &self.losses
+    }
+
+    /// The same under a disk budget.
+    pub fn with_relief(self, relief: Option<Relief>) -> Self {
+        Self { relief, ..self }
+    }
+
+    /// Who makes room where the log has a disk budget.
+    pub fn relief(&self) -> Option<&Relief> {
+        self.relief.as_ref()
     }
 
     /// When housekeeping has something to do next.

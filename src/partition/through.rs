@@ -27,6 +27,7 @@ impl Partition {
         request: &Append<'_>,
     ) -> Result<Appended> {
         let deadline = request.deadline(&*self.shared.clock);
+        self.shared.relieve(call.bytes as u64);
         let (base_offset, stamp) = self.become_busy(call, now, deadline)?;
         let (written, woken, sleeper) = self.write_through(call, stamp, base_offset);
         self.shared.room.wake_all();

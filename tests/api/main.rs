@@ -12,6 +12,7 @@ mod alterations;
 mod auto_create;
 mod backpressure;
 mod batches;
+mod budget;
 mod clocks;
 mod closing;
 mod concurrency;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alluvium::testing::{PowerCut, SimDisk};
-use alluvium::{Clock, Durability, Error, EventLog, ManualClock, Producer};
+use alluvium::{Clock, Durability, Error, EventLog, EventLogBuilder, ManualClock, Producer};
 
 pub const STAGE: usize = 64 << 10;
 
@@ -169,6 +169,8 @@ pub const SPARE: Shape = Shape { level: Durability::PowerLoss, partitions: 1, se
 pub struct Account {
     pub topics: BTreeMap<&'static str, Known>,
     pub next: u64,
+    /// What the log's files may take together.
+    pub limit: Option<u64>,
 }
 
 impl Account {
@@ -206,13 +208,16 @@ impl fmt::Debug for Bed {
 
 /// Opens the log of a disk.
 pub fn open_log(disk: &SimDisk, clock: &SimClock) -> Result<EventLog, Error> {
+    builder(disk, clock).open()
+}
+
+fn builder(disk: &SimDisk, clock: &SimClock) -> EventLogBuilder {
     EventLog::builder()
         .disk(disk.clone())
         .path("/data")
         .background(false)
         .clock(clock.clone())
         .stage_bytes(STAGE)
-        .open()
 }
 
 impl Bed {
@@ -229,7 +234,11 @@ impl Bed {
     }
 
     pub fn open(&mut self) -> Result<(), Error> {
-        let log = open_log(&self.disk, &self.clock)?;
+        let builder = builder(&self.disk, &self.clock);
+        let log = match self.account.limit {
+            Some(limit) => builder.max_disk_bytes(limit).open()?,
+            None => builder.open()?,
+        };
         self.producer = Some(log.producer().seed(7).build()?);
         self.log = Some(log);
         Ok(())

@@ -33,6 +33,8 @@ pub enum Step {
     Expire(&'static str, u64),
     /// Ends the segments that are written of a topic.
     Roll(&'static str),
+    /// Closes, and opens with room for so many bytes in all.
+    Limit(u64),
     Flush,
     /// Lets a flush interval pass and does what is due.
     Tick,
@@ -63,6 +65,10 @@ impl Bed {
             Step::Trim(topic, partition, keep) => self.trim(topic, partition, keep),
             Step::Expire(topic, keep) => self.expire(topic, keep),
             Step::Roll(topic) => self.log().admin().roll(topic).map(drop),
+            Step::Limit(bytes) => {
+                self.account.limit = Some(bytes);
+                self.step(Step::Reopen)
+            }
             Step::Flush => self.flush(),
             Step::Tick => {
                 self.clock.manual.advance(Duration::from_millis(150));

@@ -218,6 +218,28 @@ const EXPIRED: Workload = (
     ],
 );
 
+/// Old segments make room for new ones.
+const LIMITED: Workload = (
+    "limited",
+    &[
+        Step::Limit(1_200_000),
+        Step::Create("p", LARGE),
+        Step::Create("c", Shape { level: ProcessCrash, partitions: 1, segment: 200_000 }),
+        Step::Send("c", 0, 8, 40_000),
+        Step::Send("p", 0, 8, 40_000),
+        Step::Wait("p", 0),
+        Step::Send("c", 0, 2, 150_000),
+        Step::Tick,
+        Step::Send("p", 0, 6, 60_000),
+        Step::Flush,
+        Step::Send("c", 0, 6, 60_000),
+        Step::Reopen,
+        Step::Send("p", 0, 2, 150_000),
+        Step::Wait("p", 0),
+        Step::Close,
+    ],
+);
+
 /// What is left when the machine stops at operation `at` of a workload.
 fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
     let disk = SimDisk::new();
@@ -370,6 +392,11 @@ fn a48_a_trim_survives_a_crash_at_every_operation() {
 #[test]
 fn a37_a_roll_and_a_retention_pass_survive_a_crash_at_every_operation() {
     every_point(EXPIRED, 5);
+}
+
+#[test]
+fn a_disk_budget_survives_a_crash_at_every_operation() {
+    every_point(LIMITED, 5);
 }
 
 #[test]

@@ -1,0 +1,400 @@
+//! A ceiling over everything that a log takes of its disk.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Disk, DiskFile, Entry, FileSystem, SharedMap};
+
+/// File systems give whole blocks.
+const BLOCK: u64 = 4_096;
+
+/// How many bytes a log may take, and how many it has taken: the allocated blocks of its files,
+/// with what is reserved, and with files that are removed but still read. What the file system
+/// needs for itself (names, inodes) is not counted.
+#[derive(Debug)]
+pub struct DiskBudget {
+    limit: u64,
+    /// What files of the first kind leave to the others.
+    spare: u64,
+    used: AtomicU64,
+}
+
+impl DiskBudget {
+    /// The most that may be taken.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What is taken.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// What is left for files whose names end in the suffix that the budget was made with.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.spare).saturating_sub(self.used())
+    }
+
+    /// What has to be given back until `goal` bytes are free, with what was taken beyond the limit.
+    #[must_use]
+    pub fn missing(&self, goal: u64) -> u64 {
+        let wanted = self.used().saturating_add(self.spare).saturating_add(goal);
+        wanted.saturating_sub(self.limit)
+    }
+
+    fn take(&self, bytes: u64, leave: u64) -> io::Result<()> {
+        let more = |used: u64| {
+            let after = used.checked_add(bytes)?;
+            (after.saturating_add(leave) <= self.limit).then_some(after)
+        };
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        taken.map(drop).map_err(|used| {
+            let limit = self.limit;
+            let message =
+                format!("{bytes} bytes more than the {used} taken: max_disk_bytes is {limit}");
+            io::Error::new(io::ErrorKind::StorageFull, message)
+        })
+    }
+
+    fn give(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
+        debug_assert!(before >= bytes, "more was given back than taken");
+    }
+}
+
+/// What one file has taken; given back when the file is removed and nobody has it open.
+#[derive(Debug)]
+struct Account {
+    budget: Arc<DiskBudget>,
+    /// What it leaves free.
+    leave: u64,
+    taken: Mutex<u64>,
+}
+
+impl Account {
+    /// Takes what a file of `len` bytes needs, if that is more than it has.
+    fn grow(&self, len: u64) -> io::Result<()> {
+        let mut taken = self.taken.lock();
+        let need = blocks(len);
+        if need > *taken {
+            self.budget.take(need - *taken, self.leave)?;
+            *taken = need;
+        }
+        Ok(())
+    }
+
+    /// Gives back what a file of `len` bytes does not need.
+    fn shrink(&self, len: u64) {
+        let mut taken = self.taken.lock();
+        let need = blocks(len).min(*taken);
+        self.budget.give(*taken - need);
+        *taken = need;
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.budget.give(*self.taken.get_mut());
+    }
+}
+
+fn blocks(len: u64) -> u64 {
+    len.div_ceil(BLOCK).saturating_mul(BLOCK)
+}
+
+/// A disk that refuses what would go beyond a budget, as a full disk would: `StorageFull`.
+pub struct BudgetDisk {
+    inner: Arc<dyn Disk>,
+    budget: Arc<DiskBudget>,
+    suffix: &'static str,
+    /// Of the files that have a name.
+    accounts: Mutex<HashMap<PathBuf, Arc<Account>>>,
+}
+
+impl BudgetDisk {
+    /// `inner`, with at most `limit` bytes in all files. Files whose names end in `suffix` leave
+    /// the last `spare` bytes to the others. What stands in `dirs` already counts, even if it is
+    /// more than the limit.
+    ///
+    /// # Errors
+    /// Those of [`Disk::list`].
+    pub fn new(
+        inner: Arc<dyn Disk>,
+        limit: u64,
+        (suffix, spare): (&'static str, u64),
+        dirs: &[PathBuf],
+    ) -> io::Result<(Arc<Self>, Arc<DiskBudget>)> {
+        let budget = Arc::new(DiskBudget { limit, spare, used: AtomicU64::new(0) });
+        let (accounts, shared) = (Mutex::default(), Arc::clone(&budget));
+        let disk = Self { inner, budget: shared, suffix, accounts };
+        for dir in dirs {
+            if disk.inner.entry(dir)?.is_none() {
+                continue;
+            }
+            for entry in disk.inner.list(dir)?.into_iter().filter(|entry| !entry.is_dir) {
+                let path = dir.join(&entry.name);
+                let account = disk.account(&path);
+                *account.taken.lock() = blocks(entry.len);
+                budget.used.fetch_add(blocks(entry.len), Ordering::AcqRel);
+            }
+        }
+        Ok((Arc::new(disk), budget))
+    }
+
+    fn account(&self, path: &Path) -> Arc<Account> {
+        let segment = path.to_str().is_some_and(|path| path.ends_with(self.suffix));
+        let fresh = || {
+            let leave = if segment { self.budget.spare } else { 0 };
+            let budget = Arc::clone(&self.budget);
+            Arc::new(Account { budget, leave, taken: Mutex::new(0) })
+        };
+        let mut accounts = self.accounts.lock();
+        Arc::clone(accounts.entry(path.to_owned()).or_insert_with(fresh))
+    }
+
+    fn file(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(BudgetFile { inner: file, account: self.account(path) })
+    }
+}
+
+impl fmt::Debug for BudgetDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BudgetDisk")
+            .field("inner", &self.inner)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Disk for BudgetDisk {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir(dir)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        self.inner.entry(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.inner.list(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.inner.create(path)?;
+        Ok(self.file(path, file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.inner.open(path)?;
+        Ok(self.file(path, file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)?;
+        let mut accounts = self.accounts.lock();
+        let replaced = match accounts.remove(from) {
+            Some(account) => accounts.insert(to.to_owned(), account),
+            None => accounts.remove(to),
+        };
+        drop(accounts);
+        drop(replaced);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)?;
+        let account = self.accounts.lock().remove(path);
+        drop(account);
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        self.inner.lock(path)
+    }
+
+    fn map_shared(&self, path: &Path, len: usize) -> io::Result<SharedMap> {
+        let SharedMap { memory, file } = self.inner.map_shared(path, len)?;
+        Ok(SharedMap { memory, file: self.file(path, file) })
+    }
+
+    fn file_system(&self, dir: &Path) -> io::Result<Box<dyn FileSystem>> {
+        self.inner.file_system(dir)
+    }
+
+    fn open_files_limit(&self) -> Option<usize> {
+        self.inner.open_files_limit()
+    }
+
+    fn boot_id(&self) -> Option<u128> {
+        self.inner.boot_id()
+    }
+}
+
+#[derive(Debug)]
+struct BudgetFile {
+    inner: Arc<dyn DiskFile>,
+    account: Arc<Account>,
+}
+
+impl BudgetFile {
+    /// After a failure: what the file has now.
+    fn look_again<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if result.is_err()
+            && let Ok(len) = self.inner.len()
+        {
+            self.account.shrink(len);
+        }
+        result
+    }
+}
+
+impl DiskFile for BudgetFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, position)
+    }
+
+    fn read_fresh(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        self.inner.read_fresh(len, position)
+    }
+
+    fn write_at(&self, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        self.account.grow(position.saturating_add(len))?;
+        let written = self.inner.write_at(parts, position);
+        self.look_again(written)
+    }
+
+    fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
+        self.account.grow(position.saturating_add(len))?;
+        let allocated = self.inner.allocate(position, len);
+        self.look_again(allocated)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.account.grow(len)?;
+        self.inner.set_len(len)?;
+        self.account.shrink(len);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn map(&self, len: usize) -> io::Result<Bytes> {
+        let bytes = self.inner.map(len)?;
+        Ok(Bytes::from_owner(Mapped { bytes, _account: Arc::clone(&self.account) }))
+    }
+}
+
+/// Mapped bytes keep the blocks of a removed file.
+struct Mapped {
+    bytes: Bytes,
+    _account: Arc<Account>,
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MemoryDisk;
+    use super::*;
+
+    fn disk(limit: u64) -> (Arc<BudgetDisk>, Arc<DiskBudget>) {
+        let inner = Arc::new(MemoryDisk::new());
+        inner.create_dir(Path::new("d")).unwrap();
+        BudgetDisk::new(inner, limit, (".seg", BLOCK), &[PathBuf::from("d")]).unwrap()
+    }
+
+    #[test]
+    fn whole_blocks_are_taken_and_what_goes_beyond_is_refused() {
+        let (disk, budget) = disk(4 * BLOCK);
+        let file = disk.create(Path::new("d/a")).unwrap();
+        file.write_at(&[b"x"], 0).unwrap();
+        assert_eq!(budget.used(), BLOCK);
+        file.write_at(&[b"x", b"y"], BLOCK - 1).unwrap();
+        assert_eq!(budget.used(), 2 * BLOCK);
+        let refused = file.allocate(0, 4 * BLOCK + 1).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert!(refused.to_string().contains("max_disk_bytes is 16384"), "{refused}");
+        assert_eq!(file.len().unwrap(), BLOCK + 1, "nothing has changed");
+        file.set_len(1).unwrap();
+        assert_eq!(budget.used(), BLOCK);
+    }
+
+    #[test]
+    fn files_of_the_suffix_leave_the_spare_bytes_to_others() {
+        let (disk, budget) = disk(4 * BLOCK);
+        let segment = disk.create(Path::new("d/a.seg")).unwrap();
+        assert!(segment.allocate(0, 3 * BLOCK + 1).is_err());
+        segment.allocate(0, 3 * BLOCK).unwrap();
+        assert_eq!(budget.free(), 0);
+        disk.create(Path::new("d/manifest")).unwrap().allocate(0, BLOCK).unwrap();
+        assert_eq!(budget.used(), budget.limit());
+    }
+
+    #[test]
+    fn a_removed_file_counts_until_nobody_has_it_open() {
+        let (disk, budget) = disk(9 * BLOCK);
+        let file = disk.create(Path::new("d/a.seg")).unwrap();
+        file.write_at(&[&[7; 5]], 0).unwrap();
+        let mapped = file.map(5);
+        disk.remove(Path::new("d/a.seg")).unwrap();
+        assert_eq!(budget.used(), BLOCK);
+        drop(file);
+        assert_eq!(budget.used(), if mapped.is_ok() { BLOCK } else { 0 });
+        drop(mapped);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_rename_gives_back_what_it_replaces() {
+        let (disk, budget) = disk(9 * BLOCK);
+        for (name, len) in [("d/manifest", 3), ("d/manifest.tmp", 2)] {
+            disk.create(Path::new(name)).unwrap().set_len(len * BLOCK).unwrap();
+        }
+        assert_eq!(budget.used(), 5 * BLOCK);
+        disk.rename(Path::new("d/manifest.tmp"), Path::new("d/manifest")).unwrap();
+        assert_eq!(budget.used(), 2 * BLOCK);
+        disk.remove(Path::new("d/manifest")).unwrap();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_there_counts_even_beyond_the_limit() {
+        let inner = Arc::new(MemoryDisk::new());
+        inner.create_dir(Path::new("d")).unwrap();
+        inner.create(Path::new("d/a.seg")).unwrap().set_len(5 * BLOCK).unwrap();
+        let dirs = [PathBuf::from("d"), PathBuf::from("d/none")];
+        let (disk, budget) = BudgetDisk::new(inner, 2 * BLOCK, (".seg", 0), &dirs).unwrap();
+        assert_eq!((budget.used(), budget.free()), (5 * BLOCK, 0));
+        let file = disk.open(Path::new("d/a.seg")).unwrap();
+        file.write_at(&[b"in place"], 0).unwrap();
+        assert!(file.set_len(6 * BLOCK).is_err());
+        drop(file);
+        disk.remove(Path::new("d/a.seg")).unwrap();
+        assert_eq!(budget.free(), 2 * BLOCK);
+    }
+}

@@ -1,0 +1,186 @@
+//! A disk budget that holds: when little of it is left the oldest segments go.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::log::Room;
+
+use super::{Partition, Shared};
+
+/// Who can give room, and what was taken from them.
+#[derive(Debug)]
+pub struct Relief {
+    room: Room,
+    members: Mutex<Members>,
+    /// Held by the thread that makes room.
+    making: Mutex<()>,
+    told: Mutex<BTreeMap<TopicPartition, Relieved>>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<Weak<Partition>>,
+    /// With so many, those that are gone are looked for.
+    crowd: usize,
+}
+
+/// What a partition has given since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relieved {
+    /// Its log start offset then.
+    pub log_start_offset: u64,
+    /// How many segments went.
+    pub segments: usize,
+    /// Bytes of their headers and batches.
+    pub bytes: u64,
+}
+
+impl Relief {
+    /// Over this budget.
+    pub fn new(room: &Room) -> Self {
+        let (members, told) = (Mutex::default(), Mutex::default());
+        Self { room: room.clone(), members, making: Mutex::default(), told }
+    }
+
+    pub(super) fn add(&self, partition: &Arc<Partition>) {
+        let mut members = self.members.lock();
+        if members.list.len() >= members.crowd.max(64) {
+            members.list.retain(|member| member.strong_count() > 0);
+            members.crowd = 2 * members.list.len();
+        }
+        members.list.push(Arc::downgrade(partition));
+    }
+
+    /// What went since the last call, by partition.
+    pub fn take_told(&self) -> BTreeMap<TopicPartition, Relieved> {
+        std::mem::take(&mut *self.told.lock())
+    }
+
+    fn tell(&self, partition: &Partition, bytes: u64) {
+        let mut told = self.told.lock();
+        let relieved = told.entry(partition.tp.clone()).or_default();
+        relieved.log_start_offset = partition.marks.start();
+        relieved.segments += 1;
+        relieved.bytes += bytes;
+    }
+}
+
+impl Shared {
+    /// Makes room where the log has a budget and less of it is left than is kept free beside
+    /// `wanted` bytes. True when anything went. To be called under no lock of a partition.
+    ///
+    /// In this order: what is reserved behind the active segments; the oldest segments of topics
+    /// that allow deletion; then their active segments, which are ended first. What must not be
+    /// deleted, or is not visible yet, is never touched.
+    pub fn relieve(&self, wanted: u64) -> bool {
+        let Some(relief) = &self.relief else { return false };
+        // More is not to be had, and less than all of it should go.
+        let wanted = wanted.min(relief.room.least_free.saturating_mul(4));
+        let is_tight = || relief.room.budget.free() < relief.room.least_free.saturating_add(wanted);
+        if !is_tight() {
+            return false;
+        }
+        let _making = relief.making.lock();
+        if !is_tight() {
+            // Somebody has made room meanwhile.
+            return true;
+        }
+        let list: Vec<_> = relief.members.lock().list.iter().filter_map(Weak::upgrade).collect();
+        let goal = relief.room.least_free.saturating_mul(2).saturating_add(wanted);
+        let before = relief.room.budget.missing(goal);
+        list.iter().for_each(|partition| partition.give_back_reserve());
+        // Readers may keep the files of what has gone for a while: it counts as free.
+        let mut left = relief.room.budget.missing(goal);
+        left = relief.delete_closed(&list, left);
+        if left > 0 {
+            list.iter().for_each(|partition| partition.end_for_room());
+            left = relief.delete_closed(&list, left);
+        }
+        left < before
+    }
+}
+
+impl Shared {
+    /// After a write that found no space: whether there may be some now.
+    pub(super) fn relieve_after(&self, failure: Option<&Error>) -> bool {
+        let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
+        full && self.relieve(self.stage.pool.total_bytes() as u64)
+    }
+}
+
+impl Relief {
+    /// Deletes the oldest segments first, until `left` bytes are free; what could not be had.
+    fn delete_closed(&self, members: &[Arc<Partition>], mut left: u64) -> u64 {
+        let oldest = |(at, partition): (usize, &Arc<Partition>)| {
+            Some((Reverse(partition.oldest_deletable()?), at))
+        };
+        let mut heads: BinaryHeap<_> = members.iter().enumerate().filter_map(oldest).collect();
+        while left > 0
+            && let Some((_, at)) = heads.pop()
+            && let Some(partition) = members.get(at)
+        {
+            match partition.drop_oldest() {
+                Ok(Some(bytes)) => {
+                    left = left.saturating_sub(bytes);
+                    self.tell(partition, bytes);
+                    heads.extend(oldest((at, partition)));
+                }
+                Ok(None) => {}
+                Err(error) => partition.shared.files.warn(error),
+            }
+        }
+        left
+    }
+}
+
+impl Partition {
+    fn may_give(&self) -> bool {
+        !self.internal && self.limits.deletes() && !self.is_closed()
+    }
+
+    /// The youngest timestamp of the oldest segment, if that one is not written any more and may
+    /// go.
+    fn oldest_deletable(&self) -> Option<i64> {
+        if !self.may_give() {
+            return None;
+        }
+        let view = self.view.read().clone();
+        let first = view.first_closed()?;
+        let visible = first.next_offset <= self.visible();
+        visible.then_some(first.max_timestamp.unwrap_or(i64::MIN))
+    }
+
+    /// Deletes the oldest segment; its bytes.
+    fn drop_oldest(&self) -> Result<Option<u64>> {
+        let mut log = self.flush.lock();
+        let first = log.view().first_closed();
+        let Some(first) = first.filter(|s| s.next_offset <= self.visible() && self.may_give())
+        else {
+            return Ok(None);
+        };
+        self.move_start(&mut log, first.next_offset)?;
+        Ok(Some(first.bytes))
+    }
+
+    /// Ends the active segment as it stands, without what is staged, so that it can go.
+    fn end_for_room(&self) {
+        if !self.may_give() {
+            return;
+        }
+        let mut log = self.flush.lock();
+        if log.roll().is_some() {
+            self.publish_segments(&log);
+        }
+    }
+
+    fn give_back_reserve(&self) {
+        let mut log = self.flush.lock();
+        if !self.is_closed() {
+            log.give_back_reserve();
+        }
+    }
+}
