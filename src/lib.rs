@@ -83,8 +83,8 @@ pub use client::{
     ConsumerRecord, Delivery, Gap, GroupMetadata, OffsetAndMetadata, OffsetAndTimestamp,
     OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed,
     ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener,
-    Record, Records, RecordsIter, ResetReason, RunOptions, RunReport, SendOutcome, StopHandle,
-    Table, TableBuilder, TableRecord, TableStats, TableView, Topic, WakeupHandle,
+    Record, Records, RecordsIter, ResetReason, Restored, RunOptions, RunReport, SendOutcome,
+    StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView, Topic, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,

@@ -6,6 +6,7 @@
 mod changes;
 #[allow(dead_code, reason = "the consumer's side comes with its own change")]
 mod groups;
+mod side_files;
 mod topic_route;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use groups::{
     CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupAssignment,
     GroupBackend, GroupSession, JoinGroup, MemberRef, Subscription,
 };
+pub use side_files::{SideFile, SideFiles, SideWriter};
 pub use topic_route::TopicRoute;
 
 /// Where records go to and come from.
@@ -61,6 +63,11 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 
     /// `Closed` once the log is.
     fn check_open(&self) -> Result<()>;
+
+    /// Where clients keep files; `UnsupportedVersion` when this backend has no such place.
+    fn side_files(&self) -> Result<&dyn SideFiles> {
+        Err(Error::new(ErrorKind::UnsupportedVersion, "this backend keeps no files for clients"))
+    }
 
     /// The coordinator of groups; `UnsupportedVersion` when this backend has none.
     #[allow(dead_code, reason = "the consumer's side comes with its own change")]

@@ -1,6 +1,7 @@
 //! A backend of plain vectors: what clients must do is tested without a node.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
@@ -32,6 +33,7 @@ pub(super) struct Fake {
     pub(super) due: Mutex<Option<Arc<FakePartition>>>,
     next_id: AtomicUsize,
     changes: Changes,
+    files: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Fake {
             due: Mutex::new(None),
             next_id: AtomicUsize::new(1),
             changes: Changes::default(),
+            files: Mutex::default(),
         })
     }
 
@@ -143,8 +146,57 @@ impl Backend for Fake {
         None
     }
 
+    fn side_files(&self) -> Result<&dyn SideFiles> {
+        Ok(self)
+    }
+
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+}
+
+impl SideFiles for Fake {
+    fn log_id(&self) -> u128 {
+        1
+    }
+
+    fn make_durable(&self, _: Deadline<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, path: &Path) -> Result<Option<Box<dyn SideFile>>> {
+        let file = self.files.lock().get(path).cloned();
+        Ok(file.map(|bytes| Box::new(FakeFile(bytes)) as Box<dyn SideFile>))
+    }
+
+    fn replace(
+        &self,
+        path: &Path,
+        write: &mut dyn FnMut(&mut dyn SideWriter) -> Result<()>,
+    ) -> Result<()> {
+        let mut file = FakeFile(Vec::new());
+        write(&mut file)?;
+        self.files.lock().insert(path.to_owned(), file.0);
+        Ok(())
+    }
+}
+
+struct FakeFile(Vec<u8>);
+
+impl SideFile for FakeFile {
+    fn len(&self) -> Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, position: u64, len: usize) -> Result<Vec<u8>> {
+        Ok(self.0.iter().skip(position as usize).take(len).copied().collect())
+    }
+}
+
+impl SideWriter for FakeFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.extend(bytes);
+        Ok(())
     }
 }
 
@@ -164,12 +216,43 @@ impl FakePartition {
         .unwrap();
     }
 
+    /// Appends one batch of records with keys.
+    pub(super) fn add_keyed(&self, records: &[(&str, Option<&str>)]) {
+        let records: Vec<_> = records
+            .iter()
+            .map(|(key, value)| RawRecord {
+                key: Some(key.as_bytes()),
+                value: value.map(str::as_bytes),
+                ..RawRecord::default()
+            })
+            .collect();
+        let (max_block, stop) = (Duration::ZERO, None);
+        self.append(Append { records: &records, producer: None, max_block, stop }).unwrap();
+    }
+
     /// Appends a batch that no consumer sees.
     pub(super) fn add_control(&self) {
         self.add(&["marker"]);
         let mut state = self.state.lock();
         let batch = state.batches.last_mut().unwrap();
         batch.header.attributes = batch.header.attributes.with(Attributes::CONTROL);
+    }
+
+    /// Keeps only the records at these offsets, as a compaction does: in their batches.
+    pub(super) fn compact(&self, keeps: impl Fn(u64) -> bool) {
+        let mut state = self.state.lock();
+        for batch in &mut state.batches {
+            let (mut kept, mut count) = (Vec::new(), 0);
+            let mut records = batch.records();
+            while let Ok(Some(record)) = records.next() {
+                if keeps(batch.header.base_offset + u64::from(record.offset_delta)) {
+                    kept.extend_from_slice(record.encoded());
+                    count += 1;
+                }
+            }
+            (batch.header.count, batch.header.payload_len) = (count, kept.len() as u32);
+            batch.payload = Bytes::from(kept);
+        }
     }
 
     /// Leaves out the next `count` offsets.

@@ -58,7 +58,7 @@ pub use producer::Producer;
 pub use producer_builder::ProducerBuilder;
 pub use record::Record;
 pub use records::{Gap, Records, RecordsIter};
-pub use table::{Table, TableBuilder, TableRecord, TableStats, TableView};
+pub use table::{Restored, Table, TableBuilder, TableRecord, TableStats, TableView};
 pub use topic::Topic;
 pub use wakeup::{StopHandle, WakeupHandle};
 pub use worker::{Backoff, CommitPolicy, RunOptions, RunReport};

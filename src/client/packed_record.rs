@@ -72,6 +72,11 @@ impl PackedRecord {
         }
     }
 
+    /// What [`Packing::pack`] made.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     #[inline]
     pub(super) fn offset(&self) -> u64 {
         u64::from_le_bytes(self.word(0))

@@ -14,6 +14,7 @@ mod offsets;
 mod options;
 mod records;
 mod roll;
+mod side_files;
 mod topics;
 mod worker;
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, Changes, GroupBackend, TopicRoute};
+use crate::backend::{Backend, Changes, GroupBackend, SideFiles, TopicRoute};
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
@@ -195,6 +196,10 @@ impl Backend for Node {
             return None;
         }
         self.tick()
+    }
+
+    fn side_files(&self) -> Result<&dyn SideFiles> {
+        Ok(self)
     }
 
     fn groups(&self) -> Result<&dyn GroupBackend> {

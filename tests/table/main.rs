@@ -7,7 +7,9 @@
 #[path = "../api/support.rs"]
 mod support;
 
+mod faults;
 mod following;
 mod looking;
 mod model;
+mod snapshots;
 mod waiting;

@@ -15,6 +15,7 @@ enum Step {
     Trim { partition: u32, percent: u64 },
     Look,
     Build,
+    Save,
     Reopen,
 }
 
@@ -27,6 +28,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..3_u32, 0..=100_u64).prop_map(|(partition, percent)| Step::Trim { partition, percent }),
         6 => Just(Step::Look),
         2 => Just(Step::Build),
+        2 => Just(Step::Save),
         1 => Just(Step::Reopen),
     ];
     prop::collection::vec(step, 0..150)
@@ -88,6 +90,12 @@ fn found(table: &Table) -> Found {
     rows
 }
 
+/// With the snapshot of an earlier moment, if there is one.
+fn build(bed: &Bed, log: &EventLog) -> Table {
+    let file = bed.path().map_or_else(|| "t.table".into(), |log| log.with_file_name("t.table"));
+    log.table("t").snapshot(file).build().unwrap()
+}
+
 struct World<'b> {
     bed: &'b Bed,
     log: EventLog,
@@ -103,7 +111,7 @@ impl<'b> World<'b> {
         let log = bed.open();
         let small = NewTopic::new("t").partitions(3).config("internal.segment.bytes", "2048");
         let topic = log.create_topic(small).unwrap();
-        let (producer, table) = (producer(&log), log.table("t").build().unwrap());
+        let (producer, table) = (producer(&log), build(bed, &log));
         Self { bed, log, topic, producer, table, model: Model::default(), time: 0 }
     }
 
@@ -139,12 +147,14 @@ impl<'b> World<'b> {
             Step::Build => {
                 let table = self.log.table("t").build().unwrap();
                 assert_eq!(found(&table), self.model.table());
+                assert_eq!(found(&build(self.bed, &self.log)), self.model.table());
             }
+            Step::Save => self.table.save().unwrap(),
             Step::Reopen => {
                 self.log = self.bed.reopen(self.log.clone());
                 self.topic = self.log.topic("t").unwrap();
                 self.producer = producer(&self.log);
-                self.table = self.log.table("t").build().unwrap();
+                self.table = build(self.bed, &self.log);
             }
         }
     }

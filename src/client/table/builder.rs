@@ -1,15 +1,17 @@
 //! How a table is made.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backend::{Backend, TopicRoute};
 use crate::base::{Error, ErrorKind, Result};
 
 use super::super::routes::door;
-use super::catch_up::Shared;
+use super::catch_up::{Shared, Snapshot};
 use super::latest::Latest;
 use super::part::Part;
+use super::snapshot::{Restored, load};
 use super::state::State;
 use super::stats::TableStats;
 use super::table::Table;
@@ -30,16 +32,28 @@ pub struct TableBuilder {
     backend: Arc<dyn Backend>,
     topic: String,
     chosen: Option<Vec<u32>>,
+    snapshot: Option<PathBuf>,
 }
 
 impl TableBuilder {
     pub(crate) fn new(backend: Arc<dyn Backend>, topic: &str) -> Self {
-        Self { backend, topic: topic.to_owned(), chosen: None }
+        Self { backend, topic: topic.to_owned(), chosen: None, snapshot: None }
     }
 
     /// Reads these partitions only. Default: all, also those that the topic gets later (G02).
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = u32>) -> Self {
         self.chosen = Some(partitions.into_iter().collect());
+        self
+    }
+
+    /// A file to begin with, and to [`save`](Table::save) to, on the disk that the log is on. Its
+    /// directory must exist. Default: none, the table is read from the log.
+    ///
+    /// It is a cache, bound to this log, topic and choice of partitions: a file that is missing,
+    /// damaged, foreign, or of a state that the log cannot prove any more, is not used, and
+    /// [`Table::restored`] tells why. One table at a time has a file.
+    pub fn snapshot(mut self, path: impl AsRef<Path>) -> Self {
+        self.snapshot = Some(path.as_ref().to_owned());
         self
     }
 
@@ -58,8 +72,15 @@ impl TableBuilder {
             parts.push(Part::new(number, Arc::clone(door(&route, number)?)));
         }
         let stats = TableStats::default();
-        let state = State { route, parts, latest: Latest::new(), stats };
-        let shared = Shared::new(self.backend, state, self.chosen.is_some());
+        let mut state = State { route, parts, latest: Latest::new(), stats };
+        let is_chosen = self.chosen.is_some();
+        let (losses, _) = self.backend.losses_since(u64::MAX);
+        let restored = match &self.snapshot {
+            None => Restored::NotAsked,
+            Some(path) => load(self.backend.side_files()?, path, &mut state, is_chosen),
+        };
+        let snapshot = Snapshot::new(self.snapshot, restored, losses);
+        let shared = Shared::new(self.backend, state, is_chosen, snapshot);
         shared.catch_up()?;
         Ok(Table(Arc::new(shared)))
     }
@@ -86,6 +107,7 @@ impl fmt::Debug for TableBuilder {
         f.debug_struct("TableBuilder")
             .field("topic", &self.topic)
             .field("partitions", &self.chosen)
+            .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()
     }
 }

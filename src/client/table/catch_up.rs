@@ -1,14 +1,18 @@
 //! Applying what has become visible: one thread at a time, on the thread that asks.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::{Backend, Fetch, FetchedBatch};
+use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result};
 
 use super::super::packed_record::Packing;
 use super::part::{ISOLATION, Part};
+use super::snapshot::{Restored, save};
 use super::state::{Outcome, State};
 
 /// Bytes of one fetch: so long readers wait at most for whoever applies.
@@ -23,7 +27,23 @@ pub(super) struct Shared {
     /// Whether partitions were chosen: then no others join.
     pub(super) is_chosen: bool,
     pub(super) state: RwLock<Arc<State>>,
+    pub(super) snapshot: Snapshot,
     applying: Mutex<Applier>,
+}
+
+/// The file that a table is kept in.
+pub(super) struct Snapshot {
+    pub(super) path: Option<PathBuf>,
+    /// What became of it when the table was built.
+    pub(super) restored: Restored,
+    /// Held by whoever writes it: how many losses of failing disks the table has heard of.
+    saving: Mutex<u64>,
+}
+
+impl Snapshot {
+    pub(super) fn new(path: Option<PathBuf>, restored: Restored, losses: u64) -> Self {
+        Self { path, restored, saving: Mutex::new(losses) }
+    }
 }
 
 /// Memory that applying uses again and again.
@@ -34,9 +54,35 @@ struct Applier {
 }
 
 impl Shared {
-    pub(super) fn new(backend: Arc<dyn Backend>, state: State, is_chosen: bool) -> Self {
+    pub(super) fn new(
+        backend: Arc<dyn Backend>,
+        state: State,
+        is_chosen: bool,
+        snapshot: Snapshot,
+    ) -> Self {
         let state = RwLock::new(Arc::new(state));
-        Self { backend, is_chosen, state, applying: Mutex::default() }
+        Self { backend, is_chosen, state, snapshot, applying: Mutex::default() }
+    }
+
+    /// Writes the state of now to the table's file, all or nothing. Nobody waits for it but
+    /// others who save.
+    pub(super) fn save(&self, path: &Path, timeout: Duration) -> Result<()> {
+        let files = self.backend.side_files()?;
+        let mut losses = self.snapshot.saving.lock();
+        self.catch_up()?;
+        let mut state = Arc::clone(&self.state.read());
+        // A snapshot must never know more than the log after a power cut.
+        files.make_durable(Deadline::after(self.backend.clock(), timeout))?;
+        let (now, _) = self.backend.losses_since(*losses);
+        if now > *losses {
+            // Records that were read may be gone. What is there is read again, and is durable.
+            self.begin_anew();
+            self.catch_up()?;
+            *losses = now;
+            state = Arc::clone(&self.state.read());
+            files.make_durable(Deadline::after(self.backend.clock(), timeout))?;
+        }
+        save(files, path, &state, self.is_chosen, self.backend.clock().unix_ms())
     }
 
     /// Returns when all is applied that was visible at the call.
@@ -53,6 +99,12 @@ impl Shared {
             self.change(|state| state.rest(at));
             caught_up
         })
+    }
+
+    fn begin_anew(&self) {
+        // What somebody fetched before must not be applied behind this.
+        let _nobody_applies = self.applying.lock();
+        self.change(|state| (0..state.parts.len()).for_each(|at| state.begin_anew(at)));
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

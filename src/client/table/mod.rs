@@ -10,6 +10,7 @@ mod key_hash;
 mod latest;
 mod part;
 mod shard;
+mod snapshot;
 mod state;
 mod stats;
 #[allow(clippy::module_inception, reason = "the directory's main noun")]
@@ -18,6 +19,7 @@ mod table_record;
 mod table_view;
 
 pub use builder::TableBuilder;
+pub use snapshot::Restored;
 pub use stats::TableStats;
 pub use table::Table;
 pub use table_record::TableRecord;

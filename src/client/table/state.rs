@@ -155,7 +155,9 @@ impl Pass<'_> {
             return Ok(());
         }
         self.reach(header.base_offset);
-        if header.attributes.is_control() {
+        // Nothing for this reader in it; or nothing at all, if a compaction has emptied it.
+        let is_hidden = batch.payload.is_empty() && header.payload_len > 0;
+        if header.attributes.is_control() || is_hidden {
             self.part.position = behind;
             return Ok(());
         }

@@ -13,8 +13,12 @@ use super::super::owned_record::OwnedRecord;
 use super::super::routes::door;
 use super::catch_up::Shared;
 use super::part::ISOLATION;
+use super::snapshot::Restored;
 use super::stats::TableStats;
 use super::table_view::TableView;
+
+/// How long a save waits for the log to become durable.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The current latest record of each key of a topic, in memory.
 ///
@@ -101,6 +105,48 @@ impl Table {
     #[must_use]
     pub fn topic(&self) -> String {
         self.0.state.read().route.name.as_ref().to_owned()
+    }
+
+    /// What the table began with: whether its [snapshot](crate::TableBuilder::snapshot) was used,
+    /// and if not, why.
+    #[must_use]
+    pub fn restored(&self) -> &Restored {
+        &self.0.snapshot.restored
+    }
+
+    /// Writes the table of this moment to its [snapshot](crate::TableBuilder::snapshot) file, so
+    /// that the next one need not read the topic from its start. The new file takes the place of
+    /// the old one when it is whole and durable; readers and appends go on meanwhile.
+    ///
+    /// All records of the log are made durable first: a snapshot never holds what a power cut
+    /// could take from the log. What it holds must fit on the disk twice for a moment.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let profiles = log.create_topic(NewTopic::new("profiles").compacted())?;
+    /// log.producer().build()?.send(profiles.record("ada@example.org").key("ada"))?.wait()?;
+    ///
+    /// let table = || log.table("profiles").snapshot("profiles.table").build();
+    /// table()?.save()?;
+    /// let again = table()?;
+    /// assert!(again.restored().is_taken());
+    /// assert!(again.get("ada")?.is_some());
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` without a snapshot file; `InvalidRequest` when the file is something else,
+    /// which is left alone; `StorageFull`, `StorageError`, `DeliveryTimeout` from the disk, and
+    /// those of [`get`](Self::get). The old file stays whatever fails.
+    pub fn save(&self) -> Result<()> {
+        let Some(path) = &self.0.snapshot.path else {
+            let message = "the table was built without a snapshot file";
+            return Err(Error::new(ErrorKind::IllegalState, message));
+        };
+        self.0.save(path, SAVE_TIMEOUT)
     }
 
     /// What the table has met so far. Applies nothing.

@@ -5,6 +5,7 @@ mod limits;
 mod positions;
 mod producing;
 mod send_batch;
+mod tables;
 mod waiting;
 
 use crate::base::TopicPartition;
