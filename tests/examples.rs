@@ -1,4 +1,4 @@
-//! The examples of consumer groups do what they say, also on a log that they find again.
+//! The examples of several services do what they say, also on a log that they find again.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::missing_errors_doc)]
 
@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "../examples/orders.rs"]
 mod orders;
+#[path = "../examples/profiles.rs"]
+mod profiles;
 
 use alluvium::{Durability, EventLog};
 
@@ -39,4 +41,34 @@ fn every_account_is_welcomed_once_or_put_aside_with_the_reason() {
     assert!(letter.ends_with("\"nowhere\" is no address"), "{letter}");
     // Two for the busy server, three for the address that is none.
     assert_eq!((report.processed, report.retries, report.dead_lettered), (3, 5, 1));
+}
+
+#[test]
+fn profiles_are_known_as_they_are_and_as_they_were_over_two_lives_of_the_log() {
+    use profiles::{AsOf, past};
+    let dir = tempfile::tempdir().unwrap();
+    const HOUR: i64 = 3_600_000;
+    for life in 0..2 {
+        let builder = EventLog::builder().path(dir.path().join("log"));
+        let log = builder.durability(Durability::ProcessCrash).open().unwrap();
+        let start = 1_357_034_400_000 + life * 24 * HOUR;
+        let (now, first) = profiles::run(&log, start).unwrap();
+        let shown = |profiles: profiles::Profiles| -> Vec<String> {
+            profiles.into_iter().map(|(user, profile)| format!("{user} {profile}")).collect()
+        };
+        let ada = "u-1 Ada <ada@example.com>";
+        let cleo = "u-3 Cleo <cleo@example.org>";
+        assert_eq!(past(&log, AsOf::Offset(u64::MAX)).unwrap(), now);
+        assert_eq!(past(&log, AsOf::Time(start + 4 * HOUR)).unwrap(), now);
+        assert_eq!(shown(now), [ada, cleo]);
+        let bob = "u-2 Bob <bob@example.org>";
+        let before_the_third = shown(past(&log, AsOf::Offset(first + 2)).unwrap());
+        assert_eq!(before_the_third[..2], ["u-1 Ada <ada@example.org>", bob]);
+        // Cleo is known from the first life.
+        assert_eq!(before_the_third.len(), 2 + usize::from(life > 0));
+        let after_two_hours = shown(past(&log, AsOf::Time(start + 2 * HOUR)).unwrap());
+        assert_eq!(after_two_hours[..2], [ada, bob]);
+        assert!(past(&log, AsOf::Offset(0)).unwrap().is_empty());
+        log.close().unwrap();
+    }
 }

@@ -364,6 +364,26 @@ fn the_sample_comes_back_exactly() {
 }
 
 #[test]
+fn g01_the_latest_flight_of_each_aircraft_is_kept() {
+    for partitions in ["1", "5"] {
+        let text = printed(&["--compact", "--partitions", partitions]);
+        check_sample(&text);
+        let latest = text.lines().find(|line| line.starts_with("latest")).unwrap();
+        assert!(
+            latest.contains("1,730 aircraft and NA of 4,334 flights, as the input says"),
+            "{latest}"
+        );
+    }
+    // Over what was there before.
+    let room = tempfile::tempdir().unwrap();
+    let dir = room.path().join("log");
+    for all in ["4,334", "8,668"] {
+        let text = printed(&["--dir", dir.to_str().unwrap(), "--compact"]);
+        assert!(text.contains(&format!("1,730 aircraft and NA of {all} flights")), "{text}");
+    }
+}
+
+#[test]
 fn a_killed_ingest_resumes_without_loss_or_duplicate() {
     for (crash_at, partitions) in [("1", "1"), ("700", "3"), ("2000", "4"), ("4334", "7")] {
         let text = printed(&["--crash-at", crash_at, "--partitions", partitions]);

@@ -13,6 +13,7 @@ mod open;
 mod read;
 mod row;
 mod table;
+mod tables;
 
 use std::env;
 use std::path::Path;
@@ -70,6 +71,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(read::hand_off_rows());
     rows.extend(open::rows());
     rows.extend(groups::rows());
+    rows.extend(tables::rows());
     rows
 }
 

@@ -1,4 +1,4 @@
-//! The command line: five options and a word for `--help`.
+//! The command line: six options and a word for `--help`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 Writes flights to a log, reads them back and sums them up.
 
-usage: flights [--input FILE.csv[.gz]] [--dir DIR] [--partitions N] [--crash-at N]
+usage: flights [--input FILE.csv[.gz]] [--dir DIR] [--partitions N] [--crash-at N] [--compact]
 
   --input FILE      flights as CSV with the columns of nycflights13, plain or gzip
                     (default: the sample that comes with the example)
@@ -15,7 +15,9 @@ usage: flights [--input FILE.csv[.gz]] [--dir DIR] [--partitions N] [--crash-at 
                     (default: a temporary directory)
   --partitions N    partitions of the topic, 1 to 1000 (default 4)
   --crash-at N      write in a child process, kill it after N acknowledged records, go on
-                    with what is in the log";
+                    with what is in the log
+  --compact         keep the latest flight of each aircraft in a compacted topic too, and prove
+                    it by the input";
 
 const MAX_PARTITIONS: u32 = 1_000;
 
@@ -26,6 +28,8 @@ pub struct Args {
     pub dir: Option<PathBuf>,
     pub partitions: u32,
     pub crash_at: Option<usize>,
+    /// Whether the latest flight of each aircraft is kept too.
+    pub compact: bool,
     /// Set by `--crash-at` for its child: write, acknowledge this many, wait to be killed.
     pub victim_at: Option<usize>,
     pub help: bool,
@@ -42,6 +46,7 @@ impl Args {
             dir: None,
             partitions: 4,
             crash_at: None,
+            compact: false,
             victim_at: None,
             help: false,
         };
@@ -65,6 +70,7 @@ impl Args {
                     parsed.crash_at = Some(number(&name, &value()?, u32::MAX)? as usize)
                 }
                 VICTIM => parsed.victim_at = Some(number(&name, &value()?, u32::MAX)? as usize),
+                "--compact" if inline.is_none() => parsed.compact = true,
                 "--help" | "-h" if inline.is_none() => parsed.help = true,
                 _ => return Err(format!("{:?} is no option of this program", arg.display())),
             }

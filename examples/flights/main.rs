@@ -6,11 +6,13 @@
 //! flight is lost, doubled or out of order, and prints what it learned.
 //!
 //! `cargo run --release --example flights -- --help` names the options. With `--crash-at N` the
-//! writer is killed on the way, and the rest is written by what the log still knows.
+//! writer is killed on the way, and the rest is written by what the log still knows. With `--compact`
+//! the latest flight of each aircraft is kept in a compacted topic, and looked up by a table.
 
 #![allow(clippy::print_stderr)]
 
 mod args;
+mod compact;
 mod crash;
 mod input;
 mod job;
@@ -70,6 +72,9 @@ fn run(args: &Args) -> Outcome<()> {
     }
     write_the_rest(&input, &dir, args.partitions)?;
     let stats = read_back(&input, &dir, args.partitions)?;
+    if args.compact {
+        say(compact::keep_latest(&input, &dir, args.partitions)?)?;
+    }
     say(format!("\n{}", stats.carrier_table()))?;
     say(stats.position_table(AIRCRAFT_SHOWN))?;
     let on_disk = grouped(bytes_on_disk(&dir)?);
