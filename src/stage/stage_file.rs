@@ -11,7 +11,7 @@ use crate::base::{Error, ErrorKind, Result, TopicId};
 use crate::disk::{Disk, DiskFile, Span};
 
 use super::chunk::{BatchSpot, Chunk};
-use super::layout::{Identity, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK, read_u32, read_u64};
+use super::layout::{CHUNK_HEAD, Identity, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK, read_u32, read_u64};
 use super::pool::Pool;
 use super::recover::{FoundChunk, identity_in, wipe};
 use super::slab::Slab;
@@ -252,6 +252,14 @@ fn load_witness(page: &[u8]) -> Option<Witness> {
     Some(Witness { generation: read_u64(bytes, 0)?, len: read_u64(bytes, 8)? })
 }
 
+/// So many pages in front have an empty head: no chunk begins in them, and they are not cut.
+fn blank_pages(bytes: &[u8]) -> usize {
+    let is_blank = |page: &&[u8]| {
+        page.get(..CHUNK_HEAD).is_some_and(|head| head.iter().fold(0, |all, byte| all | byte) == 0)
+    };
+    bytes.chunks_exact(MIN_CHUNK).take_while(is_blank).count()
+}
+
 /// Cuts `rest` into the chunks that stand in it; everything else goes to the pool.
 fn find_chunks(rest: Span, pool: &Pool) -> (Vec<FoundChunk>, usize) {
     let (mut found, mut torn) = (Vec::new(), 0);
@@ -260,6 +268,14 @@ fn find_chunks(rest: Span, pool: &Pool) -> (Vec<FoundChunk>, usize) {
         // Buddies are aligned to the region: the first page shifts them all by one grain.
         let aligned = 1 << span.position().trailing_zeros().min(MAX_CHUNK.ilog2());
         let most = span.len().min(aligned);
+        let blank = blank_pages(span.bytes().get(..most).unwrap_or_default());
+        if let Some(order) = blank.checked_ilog2() {
+            // Most of the stage, as a rule: given whole instead of page by page.
+            let (free, after) = span.split_at(MIN_CHUNK << order);
+            rest = Some(after);
+            pool.give(free);
+            continue;
+        }
         let here = identity_in(span.bytes()).map(|identity| identity.len as usize);
         let len = here.filter(|&len| len <= most).unwrap_or(MIN_CHUNK);
         let piece = if span.len() > len {
