@@ -33,6 +33,7 @@ pub const MAPPED_READ_SMALL: &str = "CRC of some 1 KiB of 64 MiB mapped";
 pub const MAPPED_READ_LARGE: &str = "CRC of some 64 KiB of 64 MiB mapped";
 pub const READ_CRC: &str = "read 64 KiB + CRC, per byte";
 pub const OPEN_READ: &str = "open 5 files, read 256 KiB, write + fdatasync";
+pub const OPEN_READ_MANY: &str = "open 17 files, read 1 MiB, write + fdatasync";
 pub const SPIN: &str = "atomic ping-pong, one way";
 pub const CHANNEL: &str = "channel ping-pong, one way";
 pub const PARK: &str = "park and unpark, one way";
@@ -59,7 +60,8 @@ pub fn rows() -> Vec<Row> {
         row(MAPPED_READ_SMALL, || Box::new(mapped_read(1 << 10))),
         row(MAPPED_READ_LARGE, || Box::new(mapped_read(64 << 10))),
         row(READ_CRC, || Box::new(read_and_crc())).per_byte(),
-        row(OPEN_READ, || Box::new(open_and_read())),
+        row(OPEN_READ, || Box::new(open_and_read(4))),
+        row(OPEN_READ_MANY, || Box::new(open_and_read(16))),
         row(SPIN, || Box::new(spin())),
         row(CHANNEL, || Box::new(channel())),
         row(PARK, || Box::new(park())),
@@ -299,21 +301,20 @@ fn read_and_crc() -> impl FnMut() -> Sample {
 
 /// What a clean open cannot do without: a manifest, four segments with their footers, and a durable
 /// note that the log was opened.
-fn open_and_read() -> impl FnMut() -> Sample {
-    const SEGMENTS: usize = 4;
+fn open_and_read(segments: usize) -> impl FnMut() -> Sample {
     const FOOTER: usize = 64 << 10;
     let dir = scratch();
     let path = |number: usize| dir.path().join(number.to_string());
-    zeros(&path(SEGMENTS), 64 << 10);
-    for number in 0..SEGMENTS {
+    zeros(&path(segments), 64 << 10);
+    for number in 0..segments {
         std::fs::write(path(number), vec![7_u8; MIB]).unwrap();
     }
     let mut footer = vec![0; FOOTER];
     move || {
         let path = |number: usize| dir.path().join(number.to_string());
         let start = Instant::now();
-        let mut manifest = OpenOptions::new().write(true).open(path(SEGMENTS)).unwrap();
-        for number in 0..SEGMENTS {
+        let mut manifest = OpenOptions::new().write(true).open(path(segments)).unwrap();
+        for number in 0..segments {
             let mut file = File::open(path(number)).unwrap();
             file.seek(SeekFrom::End(-(FOOTER as i64))).unwrap();
             file.read_exact(&mut footer).unwrap();

@@ -9,8 +9,8 @@ use alluvium::{Durability, EventLog};
 
 use crate::bed::{LOG, Plan, TOPIC};
 use crate::data::{Data, SMALL, encoded_len, scratch};
-use crate::limits::{OPEN_READ, READ_CRC};
-use crate::read::{SCAN_BYTES, filled};
+use crate::limits::{OPEN_READ, OPEN_READ_MANY, READ_CRC};
+use crate::read::filled_with;
 use crate::row::{Row, Sample};
 
 /// The first argument of a child process that is going to be killed.
@@ -21,26 +21,32 @@ const VICTIM_BYTES: usize = 32 << 20;
 
 /// Opening.
 pub fn rows() -> Vec<Row> {
-    vec![after_close(), after_kill()]
+    vec![
+        after_close("open after close, 64 MiB", 64 << 20, "16777216").limited_by(OPEN_READ, 1.0),
+        after_close("open after close, 1 GiB", 1 << 30, "67108864")
+            .limited_by(OPEN_READ_MANY, 1.0)
+            .aim(2.0),
+        after_kill(),
+    ]
 }
 
-/// 64 MiB in segments of 16 MiB, closed.
-fn after_close() -> Row {
-    let row = Row::new("open", "open after close, 64 MiB", || {
-        let plan = Plan::new(Durability::ProcessCrash).segment_bytes("16777216");
-        let home = filled(plan, SMALL).close().unwrap();
+/// So many bytes in segments of that length, closed.
+fn after_close(name: &'static str, bytes: usize, segment_bytes: &'static str) -> Row {
+    Row::new("open", name, move || {
+        let plan = Plan::new(Durability::ProcessCrash).segment_bytes(segment_bytes);
+        let count = bytes / encoded_len(SMALL);
+        let home = filled_with(plan, SMALL, count).close().unwrap();
         let dir = home.path().join(LOG);
         move || {
             let _kept = &home;
             let start = Instant::now();
             let log = open(&dir);
             let elapsed = start.elapsed();
-            assert_eq!(end_of(&log), (SCAN_BYTES / encoded_len(SMALL)) as u64);
+            assert_eq!(end_of(&log), count as u64);
             log.close().unwrap();
             Sample::new(elapsed, 1)
         }
-    });
-    row.limited_by(OPEN_READ, 1.0)
+    })
 }
 
 /// 32 MiB of which nothing is sealed, left by a process that was killed.

@@ -15,7 +15,7 @@ use crate::row::{Row, Sample};
 use Durability::{Memory, PowerLoss, ProcessCrash};
 
 /// As many bytes as there are to scan.
-pub const SCAN_BYTES: usize = 64 << 20;
+const SCAN_BYTES: usize = 64 << 20;
 
 /// Scans and reads of single records.
 pub fn rows() -> Vec<Row> {
@@ -59,10 +59,15 @@ impl From<Bed> for Library {
 }
 
 /// A log with [`SCAN_BYTES`] of records.
-pub fn filled(plan: Plan, value: usize) -> Bed {
+fn filled(plan: Plan, value: usize) -> Bed {
+    filled_with(plan, value, count_of(value))
+}
+
+/// A log with so many records.
+pub fn filled_with(plan: Plan, value: usize, count: usize) -> Bed {
     let bed = plan.make();
     let data = Data::new(value);
-    for key in data.keys.iter().cycle().take(count_of(value)) {
+    for key in data.keys.iter().cycle().take(count) {
         let _ = bed.producer.send(bed.topic.record(&data.value).key(key)).unwrap();
     }
     bed.rest();

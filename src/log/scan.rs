@@ -106,7 +106,7 @@ pub(super) fn behind(cursor: &mut Cursor, salt: u32, limit: u64) -> io::Result<B
     while at < limit {
         let len = (limit - at).min(WINDOW);
         let Some(bytes) = cursor.source().slice(at, usize_of(len), limit)? else { break };
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+        if let Some(last) = last_set(&bytes) {
             found.torn = at - start + last as u64 + 1;
             found.proven = found.proven.max(proof(&bytes, salt, next));
         }
@@ -114,6 +114,13 @@ pub(super) fn behind(cursor: &mut Cursor, salt: u32, limit: u64) -> io::Result<B
         at += if len == WINDOW { WINDOW - HEADER_BYTES as u64 } else { len };
     }
     Ok(found)
+}
+
+/// The position of the last byte that is not zero. There rarely is one: space is reserved in
+/// steps of megabytes, and all of it is looked at, without leaving early.
+fn last_set(bytes: &[u8]) -> Option<usize> {
+    let any = bytes.iter().fold(0, |all, byte| all | byte);
+    if any == 0 { None } else { bytes.iter().rposition(|byte| *byte != 0) }
 }
 
 const WINDOW: u64 = 64 << 10;
