@@ -15,7 +15,7 @@ use crate::row::{Row, Sample};
 use Durability::{Memory, PowerLoss, ProcessCrash};
 
 /// As many bytes as there are to scan.
-const SCAN_BYTES: usize = 64 << 20;
+pub const SCAN_BYTES: usize = 64 << 20;
 
 /// Scans and reads of single records.
 pub fn rows() -> Vec<Row> {
