@@ -255,6 +255,11 @@ impl FakePartition {
         }
     }
 
+    /// Removes the batches that a compaction has emptied.
+    pub(super) fn drop_empty(&self) {
+        self.state.lock().batches.retain(|batch| batch.header.count > 0);
+    }
+
     /// Leaves out the next `count` offsets.
     pub(super) fn add_gap(&self, count: u64) {
         let mut state = self.state.lock();

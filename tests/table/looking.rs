@@ -207,7 +207,7 @@ fn a_get_after_a_durable_send_sees_it_with_many_threads_at_once() {
                 .map(|me| {
                     let (topic, table, producer) = (&topic, table.clone(), producer(&log));
                     scope.spawn(move || {
-                        for n in 0..300_u32 {
+                        for n in 0..100_u32 {
                             let key = format!("{me}-{}", n % 20);
                             let value = n.to_string();
                             put(&producer, topic.record(&value).key(&key));

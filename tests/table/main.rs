@@ -10,6 +10,7 @@ mod support;
 mod faults;
 mod following;
 mod looking;
+mod memory;
 mod model;
 mod snapshots;
 mod waiting;

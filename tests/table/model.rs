@@ -177,6 +177,11 @@ proptest! {
         play(Kind::Memory, steps);
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
     #[test]
     fn g01_g02_a_table_on_disk_is_the_map_of_its_topic(steps in steps()) {
         play(Kind::ProcessCrash, steps);

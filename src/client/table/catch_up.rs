@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, Fetch, FetchedBatch};
+use crate::backend::{Backend, Fetch, FetchHint, FetchedBatch};
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result};
 
@@ -136,10 +136,24 @@ impl Shared {
                 self.change(|state| state.trim(at, start));
                 continue;
             }
-            if part.position >= to || self.fetch(at, &part, applier)? == Outcome::Stands {
+            if part.position >= to {
                 return Ok(());
             }
+            if self.fetch(at, &part, applier)? == Outcome::Stands {
+                self.pass_nothing(at, to, applier)?;
+            }
         }
+    }
+
+    /// A fetch below the visible end has found neither a record nor a gap: a compaction has left
+    /// nothing there, if a search from the beginning finds nothing either.
+    fn pass_nothing(&self, at: usize, to: u64, applier: &mut Applier) -> Result<()> {
+        let Some(mut part) = self.state.read().parts.get(at).cloned() else { return Ok(()) };
+        part.hint = FetchHint::default();
+        if self.fetch(at, &part, applier)? == Outcome::Stands {
+            self.change(|state| state.pass_nothing(at, to));
+        }
+        Ok(())
     }
 
     fn fetch(&self, at: usize, part: &Part, applier: &mut Applier) -> Result<Outcome> {

@@ -168,6 +168,10 @@ impl Shard {
         if self.records.len() >= most_records(self.index.len()) {
             self.grow();
         }
+        if self.records.len() == self.records.capacity() {
+            // Not twice as many: half of it would stay empty in most shards.
+            self.records.reserve_exact(self.index.len() / 8);
+        }
         self.records.push(record);
         self.link(hash & !SLOT_MASK | self.records.len() as u64);
     }
@@ -185,7 +189,6 @@ impl Shard {
         let places = (self.index.len() * 2).max(LEAST_PLACES);
         let old = std::mem::replace(&mut self.index, vec![0; places]);
         old.into_iter().filter(|word| *word != 0).for_each(|word| self.link(word));
-        self.records.reserve_exact(most_records(places) - self.records.len());
     }
 
     /// Removes the record in `slot`, to which `place` leads. The last record takes its slot.

@@ -100,6 +100,15 @@ impl State {
         stats.rescans += 1;
     }
 
+    /// There is nothing any more up to `to`.
+    pub(super) fn pass_nothing(&mut self, at: usize, to: u64) {
+        match self.parts.get_mut(at) {
+            Some(part) if part.from_start => part.position = part.position.max(to),
+            Some(_) => self.begin_anew(at),
+            None => {}
+        }
+    }
+
     /// Applies what was fetched of a partition from its position on.
     pub(super) fn apply(
         &mut self,

@@ -59,6 +59,24 @@ fn a54_g01_a_hole_in_the_front_of_a_batch_in_its_end_and_a_whole_empty_one_are_s
 }
 
 #[test]
+fn a54_g01_nothing_at_all_up_to_the_end_is_a_hole_too() {
+    let fake = Fake::new();
+    fake.create("t", 1);
+    let partition = fake.partition("t", 0);
+    partition.add_keyed(&[("a", Some("1")), ("b", Some("1"))]);
+    let table = builder(&fake).build().unwrap();
+    partition.add_keyed(&[("a", None)]);
+    partition.add_keyed(&[("b", None)]);
+    partition.compact(|_| false);
+    partition.drop_empty();
+    assert_eq!(content(&table), pairs([]));
+    assert_eq!(table.view().unwrap().position(0), Some(4));
+    assert_eq!(content(&builder(&fake).build().unwrap()), pairs([]));
+    partition.add_keyed(&[("c", Some("1"))]);
+    assert_eq!((content(&table), table.stats().rescans), (pairs([("c", "1")]), 1));
+}
+
+#[test]
 fn a_compaction_behind_the_table_costs_nothing() {
     let fake = Fake::new();
     fake.create("t", 1);
