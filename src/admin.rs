@@ -1,5 +1,6 @@
 //! What an operator asks of a log.
 
+mod compaction;
 mod configs;
 mod groups;
 mod housekeeping;
@@ -14,6 +15,7 @@ use crate::base::{Error, LogConfig};
 use crate::log::OpenReport;
 use crate::node::Node;
 
+pub use compaction::CompactionOptions;
 pub use groups::GroupDescription;
 pub use topics::{CreateTopicsOptions, ListTopicsOptions};
 

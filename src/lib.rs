@@ -70,7 +70,9 @@ mod stage;
 #[forbid(unsafe_code)]
 pub mod testing;
 
-pub use admin::{Admin, CreateTopicsOptions, GroupDescription, ListTopicsOptions};
+pub use admin::{
+    Admin, CompactionOptions, CreateTopicsOptions, GroupDescription, ListTopicsOptions,
+};
 pub use backend::CommittedOffset;
 pub use base::{
     AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
@@ -98,8 +100,9 @@ pub mod assignors {
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{
-    DeletedSegments, GroupLag, HousekeepingEvent, ListedOffset, LogDirInfo, OffsetChange,
-    OffsetSpec, PartitionRoll, PartitionSize, RecordsToDelete, ResetTo, RetentionReport, TopicInfo,
+    CompactedPartition, CompactionOutcome, CompactionReport, DeletedSegments, GroupLag,
+    HousekeepingEvent, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionCompaction,
+    PartitionRoll, PartitionSize, RecordsToDelete, ResetTo, RetentionReport, TopicInfo,
 };
 pub use partition::Rolled;
 

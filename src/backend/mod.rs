@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, ErrorKind, Isolation, RawRecord, Result, TimestampType};
-use crate::batch::BatchHeader;
+use crate::batch::{BatchHeader, RecordReader};
 
 pub use changes::Changes;
 #[allow(unused_imports, reason = "the consumer's side comes with its own change")]
@@ -228,6 +228,22 @@ pub struct FetchedBatch {
     pub position: usize,
     /// Records at or above this offset must not be shown.
     pub below: u64,
+}
+
+impl FetchedBatch {
+    /// The records from the position on. A delete horizon in front of the first is passed, a
+    /// payload with a codec refused.
+    pub fn records(&self) -> RecordReader<'_> {
+        match self.position {
+            0 => RecordReader::new(self.header.attributes, &self.payload),
+            position => RecordReader::at(&self.payload, position),
+        }
+    }
+
+    /// Where reading goes on behind the batch, whatever records it has (A34).
+    pub fn behind(&self) -> u64 {
+        self.header.next_offset().min(self.below)
+    }
 }
 
 /// Offsets that bound a partition: `start <= stable <= visible <= end`, `durable <= end`.

@@ -82,6 +82,13 @@ impl Attributes {
         self.has(Self::DELETE_HORIZON)
     }
 
+    /// These attributes with [`has_delete_horizon`](Self::has_delete_horizon) set or cleared.
+    #[must_use]
+    pub const fn with_delete_horizon(self, on: bool) -> Self {
+        let cleared = self.0 & !Self::DELETE_HORIZON.0;
+        Self(if on { cleared | Self::DELETE_HORIZON.0 } else { cleared })
+    }
+
     /// Whether everything before it in its partition was synced in segments.
     #[must_use]
     pub const fn prev_durable(self) -> bool {
@@ -123,6 +130,8 @@ mod tests {
         assert!(b.prev_durable());
         assert_eq!(b.codec(), 3);
         assert_eq!(b.with_prev_durable(false), a);
+        let c = b.with_delete_horizon(true);
+        assert!(c.has_delete_horizon() && c.with_delete_horizon(false) == b);
         assert_eq!(a.with_codec(0xFF).codec(), 7);
         assert!(a.with_codec(0xFF).with_codec(0).is_control());
     }

@@ -77,10 +77,9 @@ impl Batch {
 
     /// The time after which tombstones and markers of this batch may go, where it has one.
     #[must_use]
-    #[cfg(test)]
     pub fn delete_horizon(&self) -> Option<i64> {
         let attributes = self.header.attributes;
-        let bytes = self.payload.first_chunk::<8>().filter(|_| attributes.has_delete_horizon())?;
+        let bytes = self.payload.first_chunk().filter(|_| attributes.has_delete_horizon())?;
         Some(i64::from_le_bytes(*bytes))
     }
 }

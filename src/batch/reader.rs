@@ -165,6 +165,18 @@ impl<'a> RecordView<'a> {
         Some((view, rest))
     }
 
+    /// The key of the record that `bytes` begin with, as far as they reach: a record's first
+    /// bytes will do. Checks nothing; of anything else: none, or any bytes.
+    #[inline]
+    #[must_use]
+    pub fn key_in(bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let [_, _, _, key_word] = words(bytes.first_chunk()?);
+        let headers = if key_word & HAS_HEADERS != 0 { HEADERS_HEAD_BYTES } else { 0 };
+        let start = RECORD_HEAD_BYTES + headers;
+        let key = bytes.get(start..start + (key_word & KEY_LEN_MASK) as usize)?;
+        (key_word & HAS_KEY != 0).then_some(key)
+    }
+
     /// The headers, in order.
     #[must_use]
     pub const fn headers(&self) -> HeadersView<'a> {

@@ -263,7 +263,10 @@ impl Slot {
                 outcome => outcome?,
             }
             brought = self.buffered;
-            left = if self.window.note(asked, brought) { left.saturating_sub(brought) } else { 0 };
+            // Batches that compaction has emptied say nothing of what is behind them.
+            let empty = brought == 0 && !self.batches.is_empty();
+            let more = self.window.note(asked, brought) || empty;
+            left = if more { left.saturating_sub(brought) } else { 0 };
         }
     }
 

@@ -3,7 +3,7 @@
 //! Every record is decoded here once, so that lending it later cannot fail.
 
 use crate::backend::FetchedBatch;
-use crate::batch::{Damage, RecordReader};
+use crate::batch::Damage;
 
 /// What a walk found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Walked {
 ///
 /// A damaged record ends the walk before it; met first, it is the error.
 pub(super) fn walk(batch: &FetchedBatch, from: u64, room: usize) -> Result<Walked, Damage> {
-    let behind = batch.header.next_offset().min(batch.below);
+    let behind = batch.behind();
     let done = Walked {
         start: batch.position,
         count: 0,
@@ -35,11 +35,7 @@ pub(super) fn walk(batch: &FetchedBatch, from: u64, room: usize) -> Result<Walke
     if batch.header.attributes.is_control() || from >= batch.below {
         return Ok(done);
     }
-    let mut reader = match batch.position {
-        // Passes a delete horizon, refuses a codec.
-        0 => RecordReader::new(batch.header.attributes, &batch.payload),
-        position => RecordReader::at(&batch.payload, position),
-    };
+    let mut reader = batch.records();
     let start = reader.position();
     let mut given = Walked { start, end: start, next_offset: from, finished: false, ..done };
     let base = batch.header.base_offset;

@@ -9,7 +9,6 @@ use parking_lot::{Mutex, RwLock};
 use crate::backend::{Append, Fetch, FetchHint};
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Isolation, RawRecord, Result};
-use crate::batch::RecordReader;
 use crate::partition::Partition;
 
 /// How long a table's command waits for the disk.
@@ -120,7 +119,7 @@ pub fn replay(
         partition.read_to_end(&fetch, &mut batches)?;
         let before = from;
         for batch in &batches {
-            let mut records = RecordReader::at(&batch.payload, batch.position);
+            let mut records = batch.records();
             while let Some(record) = records.next().map_err(|damage| partition.damage(damage))? {
                 let offset = batch.header.base_offset + u64::from(record.offset_delta);
                 if offset >= from {
@@ -128,6 +127,8 @@ pub fn replay(
                     from = offset + 1;
                 }
             }
+            // Compaction may have taken the batch's last records, or all.
+            from = from.max(batch.behind());
         }
         if from == before {
             break;

@@ -66,6 +66,16 @@ impl Layer {
         self.sealed.is_none() && self.segment.synced_len() < self.data_len
     }
 
+    /// The greatest timestamp of the first batch; `None` also when it cannot be read.
+    pub(super) fn first_timestamp(&self) -> Option<i64> {
+        let first = || {
+            let source = Source::read(self.segment.file().ok()?).wanted(0);
+            let header = self.cursor_at(source, None).header();
+            header.ok()?.and_then(|header| header.max_timestamp())
+        };
+        *self.segment.first_timestamp.get_or_init(first)
+    }
+
     /// A cursor that stands in front of the batch that `target` is after.
     pub(super) fn cursor(&self, target: Target) -> Result<Cursor> {
         let (source, entry) = match self.as_sealed() {

@@ -9,6 +9,7 @@
 //! | `segment_log` | a partition for its single writer |
 //! | `write`, `active`, `roll` | writing, and when to begin the next segment |
 //! | `sync`, `rescue` | surviving a power cut, and a failed sync |
+//! | `compaction/` | keeping the newest record of each key |
 //! | `seal`, `trim` | sealing, closing, moving the start, deleting |
 //! | `retention` | which segments are too old or too many |
 //! | `open`, `scan`, `tail`, `gaps` | what a crash left |
@@ -16,6 +17,7 @@
 
 mod active;
 mod cache;
+mod compaction;
 mod cursor;
 mod dir;
 mod files;
@@ -45,6 +47,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use compaction::{
+    CompactionLimits, CompactionPass, PassReport, Progress, Slice, Standing, Swapped, Verdict,
+};
 pub use files::{FilesOptions, LogFiles, Room, SEGMENTS, lock_dir};
 pub use key::PartitionKey;
 pub use layout::SEGMENT_SUFFIX;

@@ -58,7 +58,7 @@ impl SegmentLog {
             }
         }
         report.cuts.extend(opening.tail.cuts.iter().cloned());
-        let log = opening.finish(known.start());
+        let log = opening.finish(known.start(), known.compacted());
         report.gaps.extend(log.gaps());
         Ok(log)
     }
@@ -310,7 +310,7 @@ impl<'a> Opening<'a> {
         }
     }
 
-    fn finish(self, start: u64) -> SegmentLog {
+    fn finish(self, start: u64, compacted: u64) -> SegmentLog {
         let Opening {
             files, key, name, config, gaps, mut layers, mut active, mut dead, tail, ..
         } = self;
@@ -329,6 +329,7 @@ impl<'a> Opening<'a> {
             name: name.clone(),
             start,
             end,
+            compacted,
             closed: Arc::clone(&closed),
             active: active.as_ref().map(Active::layer),
         };
@@ -340,6 +341,7 @@ impl<'a> Opening<'a> {
             start,
             end,
             synced,
+            compacted,
             closed,
             active,
             dead,

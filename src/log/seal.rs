@@ -58,27 +58,6 @@ impl SegmentLog {
         Ok(())
     }
 
-    /// Footer, exact length, sync; the file's length and the footer's checksum.
-    fn finish_file(&self, layer: &Layer) -> Result<(u64, u32)> {
-        let segment = &*layer.segment;
-        if segment.repair.load(std::sync::atomic::Ordering::Acquire) {
-            segment.write(&[&segment.header(0).encode()], 0)?;
-        }
-        let (bytes, crc) = {
-            let entries = segment.live.read();
-            Footer::encode(&entries, layer.data_len, layer.next_offset, layer.max_timestamp)
-        };
-        let (file_len, crc) = match segment.write(&[&bytes], layer.data_len) {
-            Ok(()) => (layer.data_len + bytes.len() as u64, crc),
-            // Sealing must work on a full disk, and the index can be had by a scan.
-            Err(error) if error.kind() == ErrorKind::StorageFull => (layer.data_len, NO_FOOTER),
-            Err(error) => return Err(error),
-        };
-        segment.set_len(file_len)?;
-        segment.sync_with_name(&*segment.file()?)?;
-        Ok((file_len, crc))
-    }
-
     /// Retires segments without batches, and lets go of what is durably retired.
     pub(super) fn bury(&mut self) -> Result<()> {
         if !self.dead.is_empty() {
@@ -136,7 +115,7 @@ impl SegmentLog {
     }
 
     fn finish_file_or_fail(&mut self, layer: &Layer) -> Result<(u64, u32)> {
-        let result = self.finish_file(layer);
+        let result = finish_file(layer);
         if let Err(error) = &result {
             // An error of another kind leaves a file that can be finished later.
             if layer.segment.has_failed() {
@@ -145,4 +124,25 @@ impl SegmentLog {
         }
         result
     }
+}
+
+/// Footer, exact length, sync; the file's length and the footer's checksum.
+pub(super) fn finish_file(layer: &Layer) -> Result<(u64, u32)> {
+    let segment = &*layer.segment;
+    if segment.repair.load(std::sync::atomic::Ordering::Acquire) {
+        segment.write(&[&segment.header(0).encode()], 0)?;
+    }
+    let (bytes, crc) = {
+        let entries = segment.live.read();
+        Footer::encode(&entries, layer.data_len, layer.next_offset, layer.max_timestamp)
+    };
+    let (file_len, crc) = match segment.write(&[&bytes], layer.data_len) {
+        Ok(()) => (layer.data_len + bytes.len() as u64, crc),
+        // Sealing must work on a full disk, and the index can be had by a scan.
+        Err(error) if error.kind() == ErrorKind::StorageFull => (layer.data_len, NO_FOOTER),
+        Err(error) => return Err(error),
+    };
+    segment.set_len(file_len)?;
+    segment.sync_with_name(&*segment.file()?)?;
+    Ok((file_len, crc))
 }

@@ -33,6 +33,8 @@ pub(super) struct Segment {
     pub(super) live: RwLock<Vec<Entry>>,
     /// How it ends, once it is sealed and its index stands in its footer; set before `live` goes.
     pub(super) end: OnceLock<SegmentEnd>,
+    /// The greatest timestamp of its first batch, once somebody has asked for it.
+    pub(super) first_timestamp: OnceLock<Option<i64>>,
     /// Bytes from the front that are known to be durable. Only the writer moves it.
     pub(super) synced_len: AtomicU64,
     /// Syncs of one file follow each other: the error of a failed write-back is reported once,
@@ -64,6 +66,7 @@ impl Segment {
             name_mark,
             live: RwLock::default(),
             end: OnceLock::new(),
+            first_timestamp: OnceLock::new(),
             synced_len: AtomicU64::new(0),
             sync: Mutex::default(),
             failed: AtomicBool::new(false),

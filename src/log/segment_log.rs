@@ -39,6 +39,8 @@ pub struct SegmentLog {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) synced: u64,
+    /// Where the part begins that no compaction has seen.
+    pub(super) compacted: u64,
     /// Segments that are not written any more, in order. Those at the back may be unsealed.
     pub(super) closed: Arc<Vec<Layer>>,
     pub(super) active: Option<Active>,
@@ -217,6 +219,7 @@ impl SegmentLog {
             name: self.name.clone(),
             start: self.start,
             end: self.end,
+            compacted: self.compacted,
             closed: Arc::clone(&self.closed),
             active: active.map(Active::layer),
         });

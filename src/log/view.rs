@@ -18,6 +18,8 @@ pub struct View {
     pub(super) name: TopicPartition,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// Where the part begins that no compaction has seen.
+    pub(super) compacted: u64,
     /// Segments that are not written any more.
     pub(super) closed: Arc<Vec<Layer>>,
     /// The one that is.

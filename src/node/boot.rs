@@ -128,7 +128,8 @@ impl Node {
         let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
         shared.note_manifest();
         let topics = Arc::new(RwLock::new(topics));
-        let housekeeping = Housekeeping::new(shared, &topics, &config);
+        let housekeeping =
+            Housekeeping::new(shared, &topics, vec![Arc::clone(groups.partition())], &config);
         let mut workers = Vec::new();
         if options.background && options.home.is_some() {
             workers.push(Worker::start("alluvium-flush", Arc::clone(shared))?);

@@ -12,6 +12,7 @@ use crate::base::{Clock, ClockWatch, LogConfig, TopicPartition};
 use crate::partition::{Partition, Relief, Shared};
 
 use super::OpenTopic;
+use super::compaction::Compactor;
 use super::housekeeping_event::{DeletedSegments, HousekeepingEvent};
 use super::worker::Chore;
 
@@ -21,10 +22,11 @@ const FIRST_CHECK: Duration = Duration::from_secs(30);
 /// The open topics of a log, by name.
 pub(super) type OpenTopics = RwLock<HashMap<Arc<str>, OpenTopic>>;
 
-/// What a log does to its old records, on whatever thread. Retention so far.
+/// What a log does to its old records, on whatever thread: retention and compaction.
 pub struct Housekeeping {
     shared: Arc<Shared>,
     topics: Arc<OpenTopics>,
+    compactor: Compactor,
     check_interval: Duration,
     /// Held while a pass is under way.
     state: Mutex<State>,
@@ -59,7 +61,12 @@ pub struct RetentionReport {
 
 impl Housekeeping {
     /// For a log that was opened just now.
-    pub fn new(shared: &Arc<Shared>, topics: &Arc<OpenTopics>, config: &LogConfig) -> Arc<Self> {
+    pub fn new(
+        shared: &Arc<Shared>,
+        topics: &Arc<OpenTopics>,
+        own: Vec<Arc<Partition>>,
+        config: &LogConfig,
+    ) -> Arc<Self> {
         let clock = shared.clock();
         let now = clock.monotonic();
         let check_interval = Duration::from_millis(config.retention_check_ms);
@@ -71,10 +78,16 @@ impl Housekeeping {
         Arc::new(Self {
             shared: Arc::clone(shared),
             topics: Arc::clone(topics),
+            compactor: Compactor::new(shared, topics, own, config),
             check_interval,
             state: Mutex::new(state),
             events: Mutex::default(),
         })
+    }
+
+    /// Who compacts.
+    pub fn compactor(&self) -> &Compactor {
+        &self.compactor
     }
 
     /// What happened since the last call.
@@ -179,6 +192,16 @@ impl Chore for Housekeeping {
                         .for_each(|(_, error)| self.shared.files().warn(error));
                 }
                 agenda.plan(state.next_check);
+            }
+            drop(state);
+            let (compacted, next) = self.compactor.step();
+            if let Some(compacted) = compacted {
+                self.events.lock().push(HousekeepingEvent::Compacted(compacted));
+            }
+            match next {
+                Some(at) if at <= clock.monotonic() => agenda.call(),
+                Some(at) => agenda.plan(at),
+                None => {}
             }
         }
         agenda.next_due(clock)

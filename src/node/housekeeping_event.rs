@@ -2,6 +2,8 @@
 
 use crate::base::TopicPartition;
 
+use super::compaction_report::CompactedPartition;
+
 /// What happened to stored records without anybody having asked. From
 /// [`Admin::take_events`](crate::Admin::take_events).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +11,8 @@ use crate::base::TopicPartition;
 pub enum HousekeepingEvent {
     /// Segments were deleted.
     Deleted(DeletedSegments),
+    /// A partition was compacted.
+    Compacted(CompactedPartition),
     /// A segment that is stamped in the future keeps itself and every later one from being
     /// deleted by time (`retention.ms`), although some of them are old enough. Told once for each
     /// such segment. `Admin::delete_records` takes it away.

@@ -2,6 +2,8 @@
 
 mod auto_create;
 mod boot;
+mod compaction;
+mod compaction_report;
 mod configs;
 mod creation;
 mod deletion;
@@ -36,6 +38,9 @@ use crate::partition::{Partition, Shared};
 use housekeeping::{Housekeeping, OpenTopics};
 use worker::{Chore, Worker};
 
+pub use compaction_report::{
+    CompactedPartition, CompactionOutcome, CompactionReport, PartitionCompaction,
+};
 pub use groups::{GroupLag, OffsetChange, ResetTo};
 pub use housekeeping::RetentionReport;
 pub use housekeeping_event::{DeletedSegments, HousekeepingEvent};
@@ -123,6 +128,7 @@ impl Node {
         partitions.iter().for_each(|partition| partition.close());
         let workers = std::mem::take(&mut *self.workers.lock());
         workers.into_iter().for_each(Worker::stop);
+        self.housekeeping.compactor().close();
         let outcome = self.close_files(&partitions, timeout);
         self.shared.clear();
         partitions.iter().for_each(|partition| partition.drop_chunks());

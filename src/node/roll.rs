@@ -1,10 +1,10 @@
-//! Segments ended, and retention run, because somebody asks.
+//! Segments ended, retention and compaction run, because somebody asks.
 
 use crate::backend::Backend;
 use crate::base::{Error, Result, TopicPartition};
 use crate::partition::Rolled;
 
-use super::{HousekeepingEvent, Node, RetentionReport};
+use super::{CompactionReport, HousekeepingEvent, Node, RetentionReport};
 
 /// What [`Admin::roll`](crate::Admin::roll) did to a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,19 @@ impl Node {
     pub fn run_retention(&self) -> Result<RetentionReport> {
         self.check_open()?;
         Ok(self.housekeeping.run_retention())
+    }
+
+    /// Compacts one topic, or all that are compacted.
+    pub fn run_compaction(&self, topic: Option<&str>, force: bool) -> Result<CompactionReport> {
+        self.check_open()?;
+        if let Some(topic) = topic
+            && self.own_partitions().iter().all(|own| own.name().topic() != topic)
+        {
+            self.resolve(topic)?;
+        }
+        let partitions = self.housekeeping.compactor().run(topic, force);
+        self.check_open()?;
+        Ok(CompactionReport { partitions })
     }
 
     /// What housekeeping did since the last call.

@@ -119,6 +119,10 @@ impl Partition {
         let mut log = self.flush.lock();
         let sealed = log.seal_behind();
         self.publish_segments(&log);
+        if self.is_compacted() {
+            // There may be enough to compact now.
+            self.shared.agenda().call();
+        }
         sealed.map_err(|e| self.error(e))?;
         let synced = log.synced_offset().min(self.marks.settled());
         self.marks.sync(synced);

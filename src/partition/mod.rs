@@ -11,6 +11,7 @@ mod appender;
 mod budget;
 mod call;
 mod ceiling;
+mod compact;
 mod housekeep;
 mod limits;
 mod losses;
@@ -37,7 +38,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
-use crate::base::{Durability, Error, ErrorKind, TopicPartition};
+use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
 use crate::log::{PartitionKey, SegmentLog, View};
 
 use crate::stage::Chunk;
@@ -49,6 +50,7 @@ use staged::Staged;
 use waiters::Waiters;
 
 pub use budget::Relief;
+pub use compact::Beginning;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
 pub use shared::Shared;
@@ -58,6 +60,8 @@ pub struct Partition {
     tp: TopicPartition,
     key: PartitionKey,
     limits: Limits,
+    /// All its settings, for those who are in no hurry.
+    settings: RwLock<Arc<TopicConfig>>,
     internal: bool,
     this: Weak<Partition>,
     shared: Arc<Shared>,

@@ -128,6 +128,7 @@ impl Partition {
             tp: spec.tp,
             key: spec.key,
             limits: Limits::new(&spec.config),
+            settings: RwLock::new(spec.config),
             internal: spec.internal,
             this: Weak::clone(this),
             shared: Arc::clone(shared),

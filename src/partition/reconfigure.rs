@@ -26,6 +26,7 @@ impl Partition {
     pub fn reconfigure(&self, config: &Arc<TopicConfig>) {
         let mut log = self.flush.lock();
         log.set_config(Arc::clone(config));
+        *self.settings.write() = Arc::clone(config);
         let mut appender = self.append.lock();
         appender.reconfigure(batch_target(config), config.message_timestamp_type);
         appender.settings = self.limits.take(config);

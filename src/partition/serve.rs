@@ -9,7 +9,7 @@ use crate::backend::{
 };
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Isolation, Result};
-use crate::batch::{Damage, RecordReader};
+use crate::batch::Damage;
 
 use super::Partition;
 
@@ -173,7 +173,7 @@ impl Partition {
                 }
             }
             let Some(last) = batches.last() else { break };
-            request.from = end_of(last).max(request.from + 1);
+            request.from = last.behind().max(request.from + 1);
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ fn each_timestamp(
     within: Range<u64>,
     look: &mut dyn FnMut(u64, i64) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Damage> {
-    let mut records = RecordReader::at(&batch.payload, batch.position);
+    let mut records = batch.records();
     while let Some(record) = records.next()? {
         let offset = batch.header.base_offset + u64::from(record.offset_delta);
         if within.contains(&offset)
@@ -195,14 +195,4 @@ fn each_timestamp(
         }
     }
     Ok(ControlFlow::Continue(()))
-}
-
-/// The offset behind a batch's last record.
-fn end_of(batch: &FetchedBatch) -> u64 {
-    let mut records = RecordReader::at(&batch.payload, batch.position);
-    let mut end = batch.header.base_offset;
-    while let Ok(Some(record)) = records.next() {
-        end = batch.header.base_offset + u64::from(record.offset_delta) + 1;
-    }
-    end
 }

@@ -15,6 +15,7 @@ mod batches;
 mod budget;
 mod clocks;
 mod closing;
+mod compaction;
 mod concurrency;
 mod configs;
 mod consuming;

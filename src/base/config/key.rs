@@ -32,8 +32,6 @@ pub struct Key {
 pub enum Effect {
     /// It does what its documentation says.
     Full,
-    /// It is checked, stored and told, and takes effect in a later version; what is missing.
-    Later(&'static str),
     /// It is accepted because Kafka's tools set it; the reason why it does nothing.
     None(&'static str),
 }
@@ -69,10 +67,6 @@ impl Key {
         Self { refused, ..self }
     }
 
-    pub const fn later(self, missing: &'static str) -> Self {
-        Self { effect: Effect::Later(missing), ..self }
-    }
-
     pub const fn without_effect(self, why: &'static str) -> Self {
         Self { effect: Effect::None(why), ..self }
     }
@@ -89,7 +83,6 @@ impl Key {
     pub fn documentation(&self) -> String {
         match self.effect {
             Effect::Full => self.doc.to_owned(),
-            Effect::Later(missing) => format!("{} In this version {missing}.", self.doc),
             Effect::None(why) => format!("{} Without effect: {why}.", self.doc),
         }
     }

@@ -8,7 +8,7 @@ use super::key::Key;
 use super::log_keys::{LOG_KEYS, log_key};
 use super::settings::{ConfigSource, ConfigSynonym};
 use super::topic_config::TopicConfig;
-use super::value::{invalid, number};
+use super::value::{double, invalid, number};
 use crate::base::error::Result;
 
 /// The settings of a log, in force from its open to its close.
@@ -42,6 +42,14 @@ pub struct LogConfig {
     pub group_max_size: u32,
     /// How often it is looked for segments that are too old or too many, in milliseconds.
     pub retention_check_ms: u64,
+    /// Whether the log compacts by itself.
+    pub cleaner_enable: bool,
+    /// The most bytes of compaction's map of keys.
+    pub cleaner_dedupe_buffer_bytes: u64,
+    /// How many bytes a second compaction reads and writes at most.
+    pub cleaner_io_max_bytes_per_second: f64,
+    /// How long compaction rests when time alone can give it something to do, in milliseconds.
+    pub cleaner_backoff_ms: u64,
     /// The level of topics that name none.
     pub durability: Durability,
     /// What holds for a topic that sets nothing.
@@ -76,6 +84,10 @@ impl LogConfig {
             offset_metadata_max_bytes: 4_096,
             group_max_size: i32::MAX as u32,
             retention_check_ms: 300_000,
+            cleaner_enable: true,
+            cleaner_dedupe_buffer_bytes: 128 << 20,
+            cleaner_io_max_bytes_per_second: f64::MAX,
+            cleaner_backoff_ms: 15_000,
             durability,
             topics,
             given,
@@ -91,9 +103,21 @@ impl LogConfig {
         config.offset_metadata_max_bytes = config.own_number("offset.metadata.max.bytes", 0)?;
         let check = "log.retention.check.interval.ms";
         config.retention_check_ms = number(check, config.own(check), 1, u64::MAX)?;
+        config.take_cleaner()?;
         config.group_max_size = config.own_number("group.max.size", 1)?;
         config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
         Ok(config)
+    }
+
+    fn take_cleaner(&mut self) -> Result<()> {
+        self.cleaner_enable = self.own("log.cleaner.enable").eq_ignore_ascii_case("true");
+        let name = "log.cleaner.dedupe.buffer.size";
+        self.cleaner_dedupe_buffer_bytes = number(name, self.own(name), 0, u64::MAX)?;
+        let name = "log.cleaner.io.max.bytes.per.second";
+        self.cleaner_io_max_bytes_per_second = double(name, self.own(name), 1.0, f64::MAX)?;
+        let name = "log.cleaner.backoff.ms";
+        self.cleaner_backoff_ms = number(name, self.own(name), 0, u64::MAX)?;
+        Ok(())
     }
 
     /// The value in force of a key that only the log has.

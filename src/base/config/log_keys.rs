@@ -17,6 +17,32 @@ pub const LOG_KEYS: &[Key] = &[
     Key::new("group.max.size", Kind::Int(1, i32::MAX as i64), "How many members a group may have. One more is refused.")
         .default("2147483647"),
     Key::new(
+        "log.cleaner.backoff.ms",
+        Kind::Long(0, i64::MAX),
+        "How long compaction rests when time alone can give it something to do, in ms.",
+    )
+    .default("15000"),
+    Key::new(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long(64, 1 << 40),
+        "The most bytes of memory that compaction takes for its map of keys, 16 for a key and a \
+         quarter left free. What has more keys is compacted in several rounds.",
+    )
+    .default("134217728"),
+    Key::new(
+        "log.cleaner.enable",
+        Kind::Bool,
+        "Whether the log compacts by itself. Admin::run_compaction does in any case.",
+    )
+    .default("true"),
+    Key::new(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double(1.0, f64::MAX),
+        "How many bytes a second compaction reads and writes at most, together. \
+         Admin::run_compaction does not heed it.",
+    )
+    .default("1.7976931348623157E308"),
+    Key::new(
         "log.retention.check.interval.ms",
         Kind::Long(1, i64::MAX),
         "How often it is looked for segments that are too old or too many (retention.ms, \

@@ -246,7 +246,8 @@ fn unit(name: &str) -> &'static str {
         "num.partitions" => "partitions",
         _ if name.ends_with(".ms") => "ms",
         _ if name.ends_with(".minutes") => "minutes",
-        _ if name.ends_with(".bytes") => "bytes",
+        _ if name.ends_with(".bytes") || name.ends_with("buffer.size") => "bytes",
+        _ if name.ends_with(".bytes.per.second") => "bytes/s",
         _ => "",
     }
 }
@@ -267,6 +268,7 @@ fn row(key: &super::key::Key) -> Vec<String> {
     let bounds = match key.kind {
         Kind::Bool => "`true`, `false`".to_owned(),
         Kind::Int(a, b) | Kind::Long(a, b) => format!("{} to {}", least(a), most(b)),
+        Kind::Double(a, f64::MAX) => format!("{a} at least"),
         Kind::Double(a, b) => format!("{a} to {b}"),
         Kind::Word([]) | Kind::List([]) => "any words".to_owned(),
         Kind::Word(words) | Kind::List(words) => format!("`{}`", words.join("`, `")),

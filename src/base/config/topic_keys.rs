@@ -15,7 +15,6 @@ const NO_CODEC: &str = "no codec is built in; producer and uncompressed both mea
 const NO_REPLICAS: &str = "there is one copy of the log and it has no replicas";
 const NO_REMOTE: &str = "there is no remote storage";
 const CODEC_LEVEL: &str = "no codec is built in";
-const NOTHING_GOES: &str = "nothing is compacted yet, so it has no effect";
 
 /// All keys of a topic, in alphabetical order.
 pub const TOPIC_KEYS: &[Key] = &[
@@ -26,8 +25,7 @@ pub const TOPIC_KEYS: &[Key] = &[
          record must have a key, and segments roll after max.compaction.lag.ms too.",
     )
     .default("delete")
-    .log(&[("log.cleanup.policy", 1)])
-    .later("nothing is compacted"),
+    .log(&[("log.cleanup.policy", 1)]),
     Key::new("compression.gzip.level", Kind::Int(-1, 9), "The effort of gzip.")
         .default("-1")
         .log(&[("compression.gzip.level", 1)])
@@ -59,11 +57,10 @@ pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "delete.retention.ms",
         Kind::Long(0, MOST),
-        "How long compaction keeps tombstones, in ms.",
+        "How long compaction keeps tombstones, in ms, from the pass on that has seen them first.",
     )
     .default("86400000")
-    .log(&[("log.cleaner.delete.retention.ms", 1)])
-    .later(NOTHING_GOES),
+    .log(&[("log.cleaner.delete.retention.ms", 1)]),
     Key::new(
         "durability",
         Kind::Word(&["process-crash", "power-loss"]),
@@ -132,8 +129,7 @@ pub const TOPIC_KEYS: &[Key] = &[
          rolls its segments after this time too; at least min.compaction.lag.ms.",
     )
     .default(FOREVER)
-    .log(&[("log.cleaner.max.compaction.lag.ms", 1)])
-    .later("it only rolls segments"),
+    .log(&[("log.cleaner.max.compaction.lag.ms", 1)]),
     Key::new(
         "max.message.bytes",
         Kind::Int(0, 64 << 20),
@@ -169,19 +165,18 @@ pub const TOPIC_KEYS: &[Key] = &[
     Key::new(
         "min.cleanable.dirty.ratio",
         Kind::Double(0.0, 1.0),
-        "Compaction waits until this share of the log is not compacted.",
+        "Compaction waits until more than this share of a partition is not compacted.",
     )
     .default("0.5")
-    .log(&[("log.cleaner.min.cleanable.ratio", 1)])
-    .later(NOTHING_GOES),
+    .log(&[("log.cleaner.min.cleanable.ratio", 1)]),
     Key::new(
         "min.compaction.lag.ms",
         Kind::Long(0, MOST),
-        "Compaction leaves records alone that are younger, in ms.",
+        "Compaction leaves segments alone whose youngest record is younger, in ms, and all behind \
+         them.",
     )
     .default("0")
-    .log(&[("log.cleaner.min.compaction.lag.ms", 1)])
-    .later(NOTHING_GOES),
+    .log(&[("log.cleaner.min.compaction.lag.ms", 1)]),
     Key::new("min.insync.replicas", Kind::Int(1, INT), "Replicas that must have a record.")
         .default("1")
         .log(&[("min.insync.replicas", 1)])

@@ -57,7 +57,7 @@ impl Kind {
             Kind::Int(least, most) | Kind::Long(least, most) => {
                 number::<i64>(key, value, least, most).map(|_| ())
             }
-            Kind::Double(least, most) => number::<f64>(key, value, least, most).map(|_| ()),
+            Kind::Double(least, most) => double(key, value, least, most).map(|_| ()),
             Kind::Word(words) if words.contains(&value) => Ok(()),
             Kind::Word(words) => {
                 Err(invalid(key, value, &format!("it must be {}", words.join(" or "))))
@@ -110,6 +110,17 @@ where
 {
     match value.trim().parse::<T>() {
         Ok(number) if number >= least && number <= most => Ok(number),
+        _ => Err(invalid(key, value, &format!("it must be a number from {least} to {most}"))),
+    }
+}
+
+/// As [`number`], where the most may have three hundred digits.
+pub(crate) fn double(key: &str, value: &str, least: f64, most: f64) -> Result<f64> {
+    match value.trim().parse::<f64>() {
+        Ok(number) if number >= least && number <= most => Ok(number),
+        _ if most == f64::MAX => {
+            Err(invalid(key, value, &format!("it must be a number, {least} at least")))
+        }
         _ => Err(invalid(key, value, &format!("it must be a number from {least} to {most}"))),
     }
 }

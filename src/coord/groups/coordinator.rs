@@ -447,6 +447,8 @@ pub(super) fn check_group_id(group: &str) -> Result<()> {
 /// What the log's own topic of groups goes by: one commit may be of every partition that there is.
 pub fn topic_config(config: &mut TopicConfig) {
     config.max_message_bytes = 64 << 20;
+    // The newest record of a key is all that a replay goes by.
+    (config.cleanup_policy.compact, config.cleanup_policy.delete) = (true, false);
 }
 
 impl fmt::Debug for Coordinator {

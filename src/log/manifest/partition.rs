@@ -30,6 +30,8 @@ pub struct PartitionState {
     /// Offsets below it were used in segments that are, or were, sealed.
     pub(super) floor: u64,
     pub(super) ceiling: u64,
+    /// Below it no record has a newer one of its key below it.
+    pub(super) compacted: u64,
     pub(super) segments: Vec<SegmentState>,
     pub(super) gaps: Vec<Gap>,
 }
@@ -45,6 +47,12 @@ impl PartitionState {
     #[must_use]
     pub fn ceiling(&self) -> u64 {
         self.ceiling
+    }
+
+    /// Where the next compaction begins to look for keys; 0 before the first one.
+    #[must_use]
+    pub fn compacted(&self) -> u64 {
+        self.compacted
     }
 
     /// The least offset that a new segment may begin with.
@@ -91,11 +99,40 @@ impl PartitionState {
             let (base, next) = (segment.base_offset, end.next_offset);
             return Err(format!("segment {number} from {base} to {next} overlaps the next"));
         }
-        let footer = end.file_len > end.data_len || end.footer_crc == 0;
-        if end.file_len < end.data_len || !footer {
-            return Err(format!("segment {number} ends with impossible lengths"));
-        }
+        check_lengths(number, end)?;
         Ok(position)
+    }
+
+    /// Puts the sealed segment `new` in the place of `old`, which must be sealed, follow each
+    /// other, and span the same offsets.
+    pub(super) fn replace(&mut self, new: SegmentState, old: &[u64]) -> Result<(), String> {
+        let number = new.number;
+        let (Some(first), Some(end)) = (old.first(), new.sealed) else {
+            return Err(format!("segment {number} replaces nothing"));
+        };
+        let at = self.find(*first)?;
+        let gone = self.segments.get(at..at + old.len()).unwrap_or_default();
+        let same = gone.iter().map(|segment| segment.number).eq(old.iter().copied());
+        if !same || gone.iter().any(|segment| segment.sealed.is_none()) {
+            return Err(format!("segment {number} replaces what are no sealed neighbours"));
+        }
+        let base = gone.first().map(|segment| segment.base_offset);
+        let next = gone.last().and_then(|segment| segment.sealed).map(|end| end.next_offset);
+        if base != Some(new.base_offset) || next != Some(end.next_offset) {
+            return Err(format!("segment {number} spans other offsets than those it replaces"));
+        }
+        check_lengths(number, &end)?;
+        self.segments.splice(at..at + old.len(), [new]);
+        Ok(())
+    }
+
+    pub(super) fn raise_compacted(&mut self, offset: u64) -> Result<(), String> {
+        if offset < self.compacted {
+            let before = self.compacted;
+            return Err(format!("the compacted part goes back from {before} to {offset}"));
+        }
+        self.compacted = offset;
+        Ok(())
     }
 
     pub(super) fn seal(&mut self, number: u64, end: SegmentEnd) -> Result<(), String> {
@@ -179,8 +216,19 @@ impl PartitionState {
         if self.ceiling > 0 {
             out.push(Record::Ceiling { key, offset: self.ceiling });
         }
+        if self.compacted > 0 {
+            out.push(Record::Compacted { key, offset: self.compacted });
+        }
         out.extend(self.gaps.iter().map(|gap| Record::Gap { key, from: gap.from, to: gap.to }));
     }
+}
+
+fn check_lengths(number: u64, end: &SegmentEnd) -> Result<(), String> {
+    let footer = end.file_len > end.data_len || end.footer_crc == 0;
+    if end.file_len < end.data_len || !footer {
+        return Err(format!("segment {number} ends with impossible lengths"));
+    }
+    Ok(())
 }
 
 pub(super) fn unknown(number: u64) -> String {

@@ -138,6 +138,27 @@ pub enum Record {
         /// The least offset that a new segment may begin with.
         offset: u64,
     },
+    /// Sealed segments that follow each other are replaced by one, sealed too, which begins and
+    /// ends where they did.
+    SegmentsReplaced {
+        /// The partition.
+        key: PartitionKey,
+        /// The new file's number.
+        number: u64,
+        /// The offset that the first of them began with.
+        base_offset: u64,
+        /// How the new one ends.
+        end: SegmentEnd,
+        /// The files that are not needed any more, in the order of their offsets.
+        old: Vec<u64>,
+    },
+    /// Below `offset` no record has a newer one of its key below `offset`.
+    Compacted {
+        /// The partition.
+        key: PartitionKey,
+        /// Where the next compaction begins to look for keys.
+        offset: u64,
+    },
 }
 
 const HEAD_BYTES: usize = 8;
@@ -155,6 +176,8 @@ const CLOSED: u8 = 11;
 const STAGE: u8 = 12;
 const NUMBERS: u8 = 13;
 const FLOOR: u8 = 14;
+const SEGMENTS_REPLACED: u8 = 15;
+const COMPACTED: u8 = 16;
 
 impl Record {
     /// Whether this record must be writable on a full disk: it frees space, or an open, a trim
@@ -167,6 +190,7 @@ impl Record {
                 true
             }
             R::LogStart { .. } | R::Gap { .. } => true,
+            R::SegmentsReplaced { .. } | R::Compacted { .. } => true,
             R::Opened { .. } | R::Checkpoint { .. } | R::Closed { .. } => true,
             R::SegmentCreated { .. } | R::Ceiling { .. } | R::Stage { .. } => false,
             R::LogCreated { .. } | R::Numbers { .. } | R::Floor { .. } => false,
@@ -192,6 +216,8 @@ impl Record {
             | Record::LogStart { key, .. }
             | Record::Ceiling { key, .. }
             | Record::Floor { key, .. }
+            | Record::SegmentsReplaced { key, .. }
+            | Record::Compacted { key, .. }
             | Record::Gap { key, .. } => Some(key),
             _ => None,
         }
@@ -213,6 +239,8 @@ impl Record {
             Record::Stage { .. } => STAGE,
             Record::Numbers { .. } => NUMBERS,
             Record::Floor { .. } => FLOOR,
+            Record::SegmentsReplaced { .. } => SEGMENTS_REPLACED,
+            Record::Compacted { .. } => COMPACTED,
         }
     }
 
@@ -235,6 +263,7 @@ impl Record {
             Record::SegmentRetired { number } => put(out, &number.to_le_bytes()),
             Record::LogStart { key, offset }
             | Record::Ceiling { key, offset }
+            | Record::Compacted { key, offset }
             | Record::Floor { key, offset } => put_place(out, key, *offset),
             Record::Gap { key, from, to } => {
                 put_place(out, key, *from);
@@ -258,6 +287,14 @@ impl Record {
                     put(out, &range.start().to_le_bytes());
                     put(out, &range.end().to_le_bytes());
                 }
+            }
+            Record::SegmentsReplaced { key, number, base_offset, end, old } => {
+                put(out, &number.to_le_bytes());
+                put_place(out, key, *base_offset);
+                put_end(out, end);
+                put_count(out, old.len());
+                put(out, &[0; 4]);
+                old.iter().for_each(|number| put(out, &number.to_le_bytes()));
             }
         }
     }
@@ -304,6 +341,11 @@ impl Record {
             FLOOR => {
                 let (key, offset) = place(body)?;
                 Record::Floor { key, offset }
+            }
+            SEGMENTS_REPLACED => decode_replaced(body)?,
+            COMPACTED => {
+                let (key, offset) = place(body)?;
+                Record::Compacted { key, offset }
             }
             _ => return Err(Flaw::Unknown("a record of an unknown kind")),
         })
@@ -372,6 +414,18 @@ fn decode_closed(body: &mut Fields<'_>) -> Result<Record, Flaw> {
         ends.push(PartitionEnd { key, offset });
     }
     Ok(Record::Closed { incarnation, ends })
+}
+
+fn decode_replaced(body: &mut Fields<'_>) -> Result<Record, Flaw> {
+    let number = body.u64()?;
+    let (key, base_offset) = place(body)?;
+    let (end, count) = (end(body)?, body.u32()?);
+    body.zeros::<4>()?;
+    let mut old = Vec::new();
+    for _ in 0..count {
+        old.push(body.u64()?);
+    }
+    Ok(Record::SegmentsReplaced { key, number, base_offset, end, old })
 }
 
 fn decode_numbers(body: &mut Fields<'_>) -> Result<Record, Flaw> {

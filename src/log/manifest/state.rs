@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 
 use super::numbers::NumberSet;
-use super::partition::{Gap, PartitionState, unknown};
+use super::partition::{Gap, PartitionState, SegmentState, unknown};
 use super::record::{PartitionEnd, Record, SegmentEnd};
 use crate::base::{Error, ErrorKind, Result, TopicId};
 use crate::log::PartitionKey;
@@ -156,7 +156,13 @@ impl ManifestState {
                     excerpt.copy_number(self, *number);
                     excerpt.copy_partition(self, key);
                 }
+                Record::SegmentsReplaced { key, number, old, .. } => {
+                    excerpt.copy_number(self, *number);
+                    excerpt.copy_partition(self, key);
+                    old.iter().for_each(|number| excerpt.copy_number(self, *number));
+                }
                 Record::LogStart { key, .. }
+                | Record::Compacted { key, .. }
                 | Record::Ceiling { key, .. }
                 | Record::Floor { key, .. }
                 | Record::Gap { key, .. } => excerpt.copy_partition(self, key),
@@ -228,6 +234,14 @@ impl ManifestState {
             }
             Record::Gap { key, from, to } => {
                 self.partition_mut(key).add_gap(Gap { from: *from, to: *to })?;
+                self.prune(key);
+            }
+            Record::SegmentsReplaced { key, number, base_offset, end, old } => {
+                let (number, base_offset, sealed) = (*number, *base_offset, Some(*end));
+                self.replace(key, SegmentState { number, base_offset, sealed }, old)?;
+            }
+            Record::Compacted { key, offset } => {
+                self.partition_mut(key).raise_compacted(*offset)?;
                 self.prune(key);
             }
             Record::PartitionsRetired { topic_id } => self.retire_topic(*topic_id),
@@ -334,6 +348,25 @@ impl ManifestState {
         self.live.remove(&number);
         self.checkpoints.remove(&number);
         self.retired.insert(number..=number);
+        Ok(())
+    }
+
+    fn replace(
+        &mut self,
+        key: &PartitionKey,
+        new: SegmentState,
+        old: &[u64],
+    ) -> Result<(), String> {
+        self.use_number(new.number)?;
+        if let Some(foreign) = old.iter().find(|number| self.live.get(number) != Some(key)) {
+            return Err(unknown(*foreign));
+        }
+        self.partition_mut(key).replace(new, old)?;
+        for number in old {
+            self.live.remove(number);
+            self.retired.insert(*number..=*number);
+        }
+        self.live.insert(new.number, *key);
         Ok(())
     }
 

@@ -71,7 +71,23 @@ fn every_kind() -> Vec<Vec<Record>> {
         vec![ceiling(1000), Record::Gap { key: k, from: 60, to: 70 }],
         vec![Record::PartitionsRetired { topic_id: TopicId(2) }],
         vec![
-            Record::Checkpoint { number: 3, end: SegmentEnd { max_timestamp: None, ..end(80) } },
+            Record::SegmentSealed { number: 3, end: end(70) },
+            created(4, 70),
+            Record::SegmentSealed { number: 4, end: end(75) },
+            created(6, 75),
+        ],
+        vec![
+            Record::SegmentsReplaced {
+                key: k,
+                number: 5,
+                base_offset: 40,
+                end: end(75),
+                old: vec![3, 4],
+            },
+            Record::Compacted { key: k, offset: 72 },
+        ],
+        vec![
+            Record::Checkpoint { number: 6, end: SegmentEnd { max_timestamp: None, ..end(80) } },
             Record::Closed { incarnation: 1, ends: vec![PartitionEnd { key: k, offset: 90 }] },
         ],
     ]

@@ -7,7 +7,7 @@ use super::*;
 /// A record made of three small numbers: often legal, often not.
 fn record(kind: u8, a: u64, b: u64) -> Record {
     let k = key(u128::from(a % 3) + 1, (b % 2) as u32);
-    match kind % 12 {
+    match kind % 14 {
         0 => Record::Opened { incarnation: a as u32, boot_id: b.is_multiple_of(2).then_some(7) },
         1 | 2 => Record::SegmentCreated { key: k, number: a, base_offset: b },
         3 => Record::SegmentSealed { number: a, end: end(b) },
@@ -18,6 +18,11 @@ fn record(kind: u8, a: u64, b: u64) -> Record {
         8 if b.is_multiple_of(8) => Record::PartitionsRetired { topic_id: k.topic_id },
         8 => Record::Stage { number: a, bytes: b },
         9 | 10 => Record::Checkpoint { number: a, end: end(b) },
+        11 => Record::Compacted { key: k, offset: b },
+        12 => {
+            let (base_offset, old) = (b / 8, vec![a / 2, a / 2 + 1]);
+            Record::SegmentsReplaced { key: k, number: a, base_offset, end: end(b), old }
+        }
         _ => {
             let ends = vec![PartitionEnd { key: k, offset: b }];
             Record::Closed { incarnation: a as u32, ends }

@@ -58,6 +58,40 @@ fn an_illegal_history_is_refused() {
 }
 
 #[test]
+fn segments_are_replaced_by_one_that_spans_the_same_offsets() {
+    let seal = |number, next| Record::SegmentSealed { number, end: end(next) };
+    let replace = |number, base_offset, next, old: &[u64]| Record::SegmentsReplaced {
+        key: key(1, 0),
+        number,
+        base_offset,
+        end: end(next),
+        old: old.to_vec(),
+    };
+    let three = [created(1, 0), seal(1, 5), created(2, 7), seal(2, 9), created(3, 9), seal(3, 12)];
+    let refuse = |last: Record| refused(&[&three[..], &[created(4, 12), last]].concat());
+    refuse(replace(5, 0, 9, &[]));
+    refuse(replace(5, 0, 9, &[1, 3]));
+    refuse(replace(5, 0, 9, &[2, 1]));
+    refuse(replace(5, 0, 8, &[1, 2]));
+    refuse(replace(5, 1, 9, &[1, 2]));
+    refuse(replace(5, 9, 12, &[3, 4]));
+    refuse(replace(2, 0, 9, &[1, 2]));
+    refuse(replace(5, 0, 9, &[1, 9]));
+    let shorter = SegmentEnd { file_len: 600, ..end(9) };
+    let (key, old) = (key(1, 0), vec![1, 2]);
+    refuse(Record::SegmentsReplaced { key, number: 5, base_offset: 0, end: shorter, old });
+    refused(&[Record::Compacted { key, offset: 5 }, Record::Compacted { key, offset: 4 }]);
+    let mut state = opened();
+    three.iter().for_each(|record| state.apply(record).unwrap());
+    state.apply(&replace(5, 0, 9, &[1, 2])).unwrap();
+    state.apply(&Record::Compacted { key, offset: 9 }).unwrap();
+    let partition = state.partition(&key).unwrap();
+    let numbers: Vec<_> = partition.segments().iter().map(|segment| segment.number).collect();
+    assert_eq!((numbers, partition.compacted(), partition.floor()), (vec![5, 3], 9, 12));
+    assert!(state.is_removable(1) && state.is_removable(2) && state.owner(5) == Some(&key));
+}
+
+#[test]
 fn a_checkpoint_holds_only_until_the_next_open() {
     let mut state = opened();
     state.apply(&created(1, 0)).unwrap();

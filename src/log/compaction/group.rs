@@ -1,0 +1,196 @@
+//! The second half of a pass: a group of neighbouring segments becomes one.
+
+use std::ops::Range;
+
+use super::inputs::Inputs;
+use super::judge::{Judge, Judgement, keeps_header};
+use super::output::{Finished, Maker, Output};
+use super::pass::PassReport;
+use super::slice::Slice;
+use crate::base::{Result, TopicConfig};
+use crate::batch::{Batch, BatchHeader};
+use crate::log::cursor::{Cursor, Trouble};
+use crate::log::layer::Layer;
+use crate::log::segment::FIRST_BATCH;
+
+/// Which neighbours become one segment: as many as `segment.bytes` has room for (A59).
+pub(super) fn groups(layers: &[Layer], config: &TopicConfig) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let (mut bytes, mut index, mut base) = (0, 0, 0);
+    for (at, layer) in layers.iter().enumerate() {
+        let data = layer.data_len - FIRST_BATCH;
+        let footer = layer.sealed.map_or(0, |(len, _)| len - layer.data_len);
+        let fits = bytes + data <= u64::from(config.segment_bytes)
+            && index + footer <= u64::from(config.segment_index_bytes)
+            && layer.next_offset.saturating_sub(base) <= i32::MAX as u64;
+        match groups.last_mut().filter(|_| fits) {
+            Some(group) => group.end = at + 1,
+            None => {
+                groups.push(at..at + 1);
+                (bytes, index, base) = (0, 0, layer.segment.base_offset);
+            }
+        }
+        (bytes, index) = (bytes + data, index + footer);
+    }
+    groups
+}
+
+/// A group that is being copied.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) inputs: Range<usize>,
+    at: usize,
+    cursor: Option<Cursor>,
+    /// `None` as long as nothing was found that changes.
+    output: Option<Output>,
+    payload: Vec<u8>,
+    told: PassReport,
+}
+
+/// What became of a group.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) inputs: Range<usize>,
+    /// `None`: it stays as it is.
+    pub(super) finished: Option<Finished>,
+    pub(super) told: PassReport,
+}
+
+impl Group {
+    pub(super) fn new(inputs: Range<usize>) -> Self {
+        let at = inputs.start;
+        let told = PassReport::default();
+        Self { inputs, at, cursor: None, output: None, payload: Vec::new(), told }
+    }
+
+    /// Goes on until the slice is over; the result when the group is done.
+    pub(super) fn advance(
+        &mut self,
+        inputs: &mut Inputs,
+        judge: &mut Judge,
+        maker: &Maker,
+        slice: &mut Slice<'_>,
+    ) -> Result<Option<Copied>> {
+        if self.output.is_none() && self.inputs.len() > 1 {
+            self.restart(inputs, maker)?;
+        }
+        while !slice.is_over() {
+            if !self.step(inputs, judge, maker, slice)? {
+                let finished = match self.output.take() {
+                    Some(output) => output.finish()?,
+                    None => None,
+                };
+                let told = std::mem::take(&mut self.told);
+                return Ok(Some(Copied { inputs: self.inputs.clone(), finished, told }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// From the front, writing.
+    fn restart(&mut self, inputs: &Inputs, maker: &Maker) -> Result<()> {
+        let first = inputs.layer(self.inputs.start).map(|layer| layer.segment.base_offset);
+        let Some(base_offset) = first else { return Ok(()) };
+        (self.at, self.cursor, self.told) = (self.inputs.start, None, PassReport::default());
+        self.output = Some(Output::begin(maker, base_offset)?);
+        Ok(())
+    }
+
+    /// One batch; false behind the last one.
+    fn step(
+        &mut self,
+        inputs: &mut Inputs,
+        judge: &mut Judge,
+        maker: &Maker,
+        slice: &mut Slice<'_>,
+    ) -> Result<bool> {
+        if self.at == self.inputs.end {
+            return Ok(false);
+        }
+        let Some(layer) = inputs.layer(self.at).cloned() else { return Ok(false) };
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => match inputs.cursor(self.at, layer.segment.base_offset)? {
+                Some(cursor) => cursor,
+                None => return Ok(false),
+            },
+        };
+        let passed = cursor.next_offset();
+        let trouble = |t: Trouble| t.into_error(&layer.segment, passed);
+        let position = cursor.position();
+        let Some(header) = cursor.header().map_err(trouble)? else {
+            self.leave(&layer, &cursor)?;
+            return Ok(true);
+        };
+        let batch = cursor.batch(header).map_err(trouble)?;
+        slice.spend(header.total_len());
+        let judgement = judge.judge(inputs, self.at, position, &batch)?;
+        let bad = |d: crate::batch::Damage| Trouble::Bad {
+            position,
+            reason: d.reason,
+            unknown: d.version,
+        };
+        let judgement = judgement.map_err(|damage| trouble(bad(damage)))?;
+        let is_last = self.at + 1 == self.inputs.end && cursor.position() == layer.data_len;
+        if self.output.is_none() && goes_on(&batch, &judgement, is_last) != Fate::Verbatim {
+            self.restart(inputs, maker)?;
+            return Ok(true);
+        }
+        self.told.add(&judgement, &header);
+        self.cursor = Some(cursor);
+        self.write(judge, &batch, &judgement, is_last, slice)?;
+        Ok(true)
+    }
+
+    fn leave(&mut self, layer: &Layer, cursor: &Cursor) -> Result<()> {
+        if cursor.next_offset() != layer.next_offset {
+            let reason = "batches are missing at the segment's end";
+            return Err(layer.segment.damaged(cursor.position(), cursor.next_offset(), reason));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        judge: &Judge,
+        batch: &Batch,
+        judgement: &Judgement,
+        is_last: bool,
+        slice: &mut Slice<'_>,
+    ) -> Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let header = match goes_on(batch, judgement, is_last) {
+            Fate::Gone => return Ok(()),
+            Fate::Verbatim => {
+                output.push(&batch.header, &batch.payload)?;
+                batch.header
+            }
+            Fate::Repacked => {
+                let header = judge.repack(batch, judgement, &mut self.payload);
+                output.push(&header, &self.payload)?;
+                header
+            }
+        };
+        slice.spend(header.total_len());
+        self.told.written_bytes += header.total_len();
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Verbatim,
+    Repacked,
+    Gone,
+}
+
+/// What becomes of a batch. The last one of a group stays even without records: it says where
+/// the group ends, and that its last offset was used (A58).
+fn goes_on(batch: &Batch, judgement: &Judgement, is_last: bool) -> Fate {
+    let header: &BatchHeader = &batch.header;
+    if judgement.kept == 0 && !is_last && !keeps_header(header) && !header.attributes.is_control() {
+        return Fate::Gone;
+    }
+    if judgement.is_verbatim { Fate::Verbatim } else { Fate::Repacked }
+}
