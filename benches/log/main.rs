@@ -11,6 +11,7 @@ mod groups;
 mod limits;
 mod open;
 mod read;
+mod retention;
 mod row;
 mod table;
 mod tables;
@@ -71,6 +72,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(read::hand_off_rows());
     rows.extend(open::rows());
     rows.extend(groups::rows());
+    rows.extend(retention::rows());
     rows.extend(tables::rows());
     rows
 }
