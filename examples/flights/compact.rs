@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use alluvium::{EventLog, NewTopic, OffsetReset, Table, Topic, TopicPartition};
+use alluvium::{
+    CompactionOptions, CompactionOutcome, EventLog, NewTopic, OffsetReset, Table, Topic,
+    TopicPartition,
+};
 
 use crate::input::{Input, UNKNOWN};
 use crate::job::Outcome;
@@ -26,15 +29,19 @@ pub fn keep_latest(input: &Input, dir: &Path, partitions: u32) -> Outcome<String
         (0..input.len()).map(|row| input.row(row)).map(|row| (row.tail, row.text)).collect();
     let table = log.table(TOPIC).build()?;
     prove_table(&table, &truth)?;
-    let applied = table.stats().applied;
-    prove_replay(&log, &topic, &truth)?;
+    let all = prove_replay(&log, &topic, &truth)?;
+    compact(&log)?;
+    let left = prove_replay(&log, &topic, &truth)?;
     // Another table, and the one that was there before, show the same.
     prove_table(&log.table(TOPIC).build()?, &truth)?;
     prove_table(&table, &truth)?;
+    if left != truth.len() as u64 {
+        return Err(format!("{left} records are left of {} aircraft", truth.len()).into());
+    }
     let unknown = truth.contains_key(UNKNOWN);
     let aircraft = grouped(truth.len() as u64 - u64::from(unknown));
     let beside = if unknown { format!(" and {UNKNOWN}") } else { String::new() };
-    let flights = grouped(applied);
+    let flights = grouped(all);
     log.close()?;
     Ok(format!("latest {aircraft} aircraft{beside} of {flights} flights, as the input says"))
 }
@@ -46,6 +53,18 @@ fn send_all(log: &EventLog, topic: &Topic, input: &Input) -> Outcome<()> {
         let _durable_with_the_flush = producer.send(record)?;
     }
     Ok(producer.flush()?)
+}
+
+/// Leaves the newest record of each key: of everything that was sent, whatever share of it is new.
+fn compact(log: &EventLog) -> Outcome<()> {
+    log.admin().roll(TOPIC)?;
+    let options = CompactionOptions::default().topic(TOPIC).force(true);
+    for partition in log.admin().run_compaction(options)?.partitions {
+        if let CompactionOutcome::Failed(error) = partition.outcome {
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
 
 fn prove_table(table: &Table, truth: &Latest<'_>) -> Outcome<()> {

@@ -7,6 +7,7 @@
 #[path = "../api/support.rs"]
 mod support;
 
+mod compaction;
 mod faults;
 mod following;
 mod looking;
