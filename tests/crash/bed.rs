@@ -85,6 +85,8 @@ impl End {
 pub struct Sent {
     pub seq: u64,
     pub size: usize,
+    /// It has one of few keys.
+    pub keyed: bool,
 }
 
 impl Sent {
@@ -106,6 +108,9 @@ impl Sent {
     }
 
     pub fn key(self) -> Option<[u8; 2]> {
+        if self.keyed {
+            return Some([2, (self.seq % 5) as u8]);
+        }
         self.seq.is_multiple_of(3).then_some([1, (self.seq % 256) as u8])
     }
 }
@@ -134,6 +139,8 @@ pub struct Part {
     pub start: u64,
     /// The one that was asked for last.
     pub start_asked: u64,
+    /// Everything below was compacted, as was acknowledged: of each key one record is left there.
+    pub compacted: u64,
 }
 
 impl Part {
@@ -147,6 +154,8 @@ impl Part {
 pub struct Known {
     pub level: Durability,
     pub there: There,
+    /// Records may go when newer ones of their keys are there.
+    pub compacted: bool,
     /// Those that a growth that had not returned would add are among them.
     pub parts: Vec<Part>,
     /// So many partitions there are for certain; `parts` are all, or only these.
@@ -159,10 +168,13 @@ pub struct Shape {
     pub level: Durability,
     pub partitions: u32,
     pub segment: u32,
+    /// Its policy is compact and delete.
+    pub compacted: bool,
 }
 
 /// Of a topic that comes after the crash.
-pub const SPARE: Shape = Shape { level: Durability::PowerLoss, partitions: 1, segment: 500 };
+pub const SPARE: Shape =
+    Shape { level: Durability::PowerLoss, partitions: 1, segment: 500, compacted: false };
 
 /// Everything that was promised.
 #[derive(Clone, Debug, Default)]
@@ -174,9 +186,9 @@ pub struct Account {
 }
 
 impl Account {
-    pub fn number(&mut self, size: usize) -> Sent {
+    pub fn number(&mut self, topic: &str, size: usize) -> Sent {
         self.next += 1;
-        Sent { seq: self.next, size }
+        Sent { seq: self.next, size, keyed: self.topics[topic].compacted }
     }
 
     pub fn part(&mut self, topic: &str, partition: usize) -> &mut Part {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use alluvium::{
-    AlterConfigOp, ConfigResource, CreateTopicsOptions, Durability, Error, ErrorKind, NewTopic,
-    OffsetSpec, Record, RecordsToDelete, TopicPartition,
+    AlterConfigOp, CompactionOptions, CompactionOutcome, ConfigResource, CreateTopicsOptions,
+    Durability, Error, ErrorKind, NewTopic, OffsetSpec, Record, RecordsToDelete, TopicPartition,
 };
 
 use super::bed::{Bed, Known, Part, Sent, Shape, There};
@@ -33,6 +33,8 @@ pub enum Step {
     Expire(&'static str, u64),
     /// Ends the segments that are written of a topic.
     Roll(&'static str),
+    /// Ends the segments of a topic, and compacts them.
+    Compact(&'static str),
     /// Closes, and opens with room for so many bytes in all.
     Limit(u64),
     Flush,
@@ -64,6 +66,7 @@ impl Bed {
             Step::Wait(topic, partition) => self.wait(topic, partition),
             Step::Trim(topic, partition, keep) => self.trim(topic, partition, keep),
             Step::Expire(topic, keep) => self.expire(topic, keep),
+            Step::Compact(topic) => self.compact(topic),
             Step::Roll(topic) => self.log().admin().roll(topic).map(drop),
             Step::Limit(bytes) => {
                 self.account.limit = Some(bytes);
@@ -93,7 +96,8 @@ impl Bed {
     fn expect(&mut self, name: &'static str, shape: Shape) {
         let grown = shape.partitions as usize;
         let parts = vec![Part::default(); grown];
-        let known = Known { level: shape.level, there: There::Perhaps, parts, grown };
+        let Shape { level, compacted, .. } = shape;
+        let known = Known { level, there: There::Perhaps, compacted, parts, grown };
         self.account.topics.insert(name, known);
     }
 
@@ -182,7 +186,7 @@ impl Bed {
         count: usize,
         size: usize,
     ) -> Result<(), Error> {
-        let sent: Vec<Sent> = (0..count).map(|_| self.account.number(size)).collect();
+        let sent: Vec<Sent> = (0..count).map(|_| self.account.number(topic, size)).collect();
         self.account.part(topic, partition as usize).underway = sent.clone();
         let result = self.place(topic, partition, &sent);
         let off = self.disk.is_off();
@@ -224,7 +228,7 @@ impl Bed {
 
     fn wait(&mut self, topic: &str, partition: u32) -> Result<(), Error> {
         // A record of its own to wait for: deliveries borrow the producer.
-        let sent = self.account.number(16);
+        let sent = self.account.number(topic, 16);
         self.account.part(topic, partition as usize).underway = vec![sent];
         let (value, producer) = (sent.value(), self.producer().clone());
         let record = Record::new(topic, &value).partition(partition).timestamp_ms(sent.time());
@@ -288,6 +292,22 @@ impl Bed {
         admin.incremental_alter_configs(&ConfigResource::topic(topic), &ops)
     }
 
+    fn compact(&mut self, topic: &str) -> Result<(), Error> {
+        let admin = self.log().admin();
+        admin.roll(topic)?;
+        let options = CompactionOptions::default().topic(topic).force(true);
+        for done in admin.run_compaction(options)?.partitions {
+            if let CompactionOutcome::Failed(error) = done.outcome {
+                return Err(error);
+            }
+        }
+        if !self.disk.is_off() {
+            let parts = &mut self.account.topics.get_mut(topic).unwrap().parts;
+            parts.iter_mut().for_each(|part| part.compacted = part.end());
+        }
+        Ok(())
+    }
+
     fn is_power_loss(&self, topic: &str) -> bool {
         self.account.topics[topic].level == alluvium::Durability::PowerLoss
     }
@@ -316,7 +336,10 @@ impl Bed {
 }
 
 fn new_topic(name: &str, shape: Shape) -> NewTopic {
-    NewTopic::new(name)
+    let topic = NewTopic::new(name);
+    let topic =
+        if shape.compacted { topic.config("cleanup.policy", "compact,delete") } else { topic };
+    topic
         .partitions(shape.partitions)
         .durability(shape.level)
         .config("internal.segment.bytes", &shape.segment.to_string())

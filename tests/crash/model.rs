@@ -84,7 +84,7 @@ fn create(index: usize, segment: u32) -> Step {
     let (name, level) = NAMES[index];
     // The last topic takes the large calls.
     let segment = if index == 2 { 100_000 } else { segment };
-    Step::Create(name, Shape { level, partitions: 1, segment })
+    Step::Create(name, Shape { level, partitions: 1, segment, compacted: false })
 }
 
 /// Does it; an error is fine only once the machine is off.

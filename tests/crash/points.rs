@@ -6,9 +6,11 @@ use alluvium::testing::{Fault, SimDisk};
 use super::bed::{Account, Bed, End, Shape, much};
 use super::history::Step;
 
-const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 1_000 };
-const CRASH: Shape = Shape { level: ProcessCrash, partitions: 2, segment: 800 };
-const LARGE: Shape = Shape { level: PowerLoss, partitions: 1, segment: 200_000 };
+const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 1_000, compacted: false };
+const CRASH: Shape = Shape { level: ProcessCrash, partitions: 2, segment: 800, compacted: false };
+const LARGE: Shape = Shape { level: PowerLoss, partitions: 1, segment: 200_000, compacted: false };
+
+const KEYED: Shape = Shape { level: PowerLoss, partitions: 1, segment: 900, compacted: true };
 
 type Workload = (&'static str, &'static [Step]);
 
@@ -218,13 +220,45 @@ const EXPIRED: Workload = (
     ],
 );
 
+/// The newest records of five keys stay, the log start moves, and the background goes round.
+const COMPACTED: Workload = (
+    "compacted",
+    &[
+        Step::Create("k", KEYED),
+        Step::Create("n", Shape { level: ProcessCrash, segment: 700, ..KEYED }),
+        Step::Send("k", 0, 12, 100),
+        Step::Send("n", 0, 12, 60),
+        Step::Wait("k", 0),
+        Step::Compact("k"),
+        Step::Send("k", 0, 7, 200),
+        Step::Compact("n"),
+        Step::Send("n", 0, 7, 60),
+        Step::Wait("k", 0),
+        Step::Compact("k"),
+        Step::Roll("n"),
+        Step::Tick,
+        Step::Tick,
+        Step::Reopen,
+        Step::Send("k", 0, 9, 60),
+        Step::Send("n", 0, 9, 60),
+        Step::Trim("k", 0, 9),
+        Step::Compact("k"),
+        Step::Compact("n"),
+        Step::Send("k", 0, 2, 60),
+        Step::Close,
+    ],
+);
+
 /// Old segments make room for new ones.
 const LIMITED: Workload = (
     "limited",
     &[
         Step::Limit(1_200_000),
         Step::Create("p", LARGE),
-        Step::Create("c", Shape { level: ProcessCrash, partitions: 1, segment: 200_000 }),
+        Step::Create(
+            "c",
+            Shape { level: ProcessCrash, partitions: 1, segment: 200_000, compacted: false },
+        ),
         Step::Send("c", 0, 8, 40_000),
         Step::Send("p", 0, 8, 40_000),
         Step::Wait("p", 0),
@@ -392,6 +426,11 @@ fn a48_a_trim_survives_a_crash_at_every_operation() {
 #[test]
 fn a37_a_roll_and_a_retention_pass_survive_a_crash_at_every_operation() {
     every_point(EXPIRED, 5);
+}
+
+#[test]
+fn a62_a_compaction_survives_a_crash_at_every_operation() {
+    every_point(COMPACTED, 3);
 }
 
 #[test]

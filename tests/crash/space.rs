@@ -9,8 +9,8 @@ use alluvium::{Error, ErrorKind};
 use super::bed::{Account, Bed, End, SPARE, STAGE, Shape, much, open_log};
 use super::history::Step;
 
-const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 2_000 };
-const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 1_000 };
+const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 2_000, compacted: false };
+const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 1_000, compacted: false };
 
 /// Both levels, settled and staged, sealed and open.
 const BEFORE: [Step; 8] = [
@@ -273,4 +273,46 @@ fn an_unused_log_on_a_full_disk_takes_topics_and_records_as_far_as_the_stage_goe
     let mut bed = bed.end(End::NOTHING);
     bed.recover(End::NOTHING, "in the stage only");
     assert!(open_log(&bed.disk, &bed.clock).is_err_and(|e| e.kind() == ErrorKind::Locked));
+}
+
+/// A compaction that finds no room gives up, takes back what it wrote, and the log goes on; with
+/// room it is done.
+#[test]
+fn a_full_disk_in_the_middle_of_a_compaction_ends_it_and_nothing_else() {
+    const KEYED: Shape = Shape { level: PowerLoss, partitions: 1, segment: 9_000, compacted: true };
+    let before = [
+        Step::Create("k", KEYED),
+        Step::Send("k", 0, 60, 700),
+        Step::Wait("k", 0),
+        Step::Roll("k"),
+        Step::Send("k", 0, 6, 700),
+        Step::Roll("k"),
+    ];
+    let (mut failed, mut done) = (0, 0);
+    for more in (0..40).map(|n| n * 200) {
+        let mut bed = Bed::fresh();
+        bed.run(&before).unwrap();
+        let used = bed.disk.used_space();
+        bed.disk.set_space(used + more);
+        let compacted = bed.step(Step::Compact("k"));
+        match &compacted {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::StorageFull, "{more}: {error:?}");
+                assert!(bed.disk.used_space() <= used, "{more}: what it wrote is still there");
+                failed += 1;
+            }
+            Ok(()) => done += 1,
+        }
+        let what = format!("{more} bytes free, {}", compacted.is_ok());
+        bed.verify(End::Kill, &what);
+        bed.send("k", 0, 1, 100).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        for end in [End::Kill, End::NOTHING, End::seed(more)] {
+            let mut after = Bed::on(end.of(&bed.disk), bed.account.clone());
+            after.disk.set_space(u64::MAX);
+            after.recover(end, &format!("{what}, {end:?}"));
+            after.step(Step::Compact("k")).unwrap();
+            after.verify(End::Kill, &format!("{what}, {end:?}, with room again"));
+        }
+    }
+    assert!(failed > 2 && done > 2, "{failed} failed, {done} did not");
 }

@@ -11,11 +11,13 @@ use super::bed::{Bed, End, Shape, much};
 use super::history::Step;
 use super::space::persist;
 
-const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 2_000 };
-const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 1_000 };
-const LARGE: Shape = Shape { level: PowerLoss, partitions: 1, segment: 150_000 };
+const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 2_000, compacted: false };
+const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 1_000, compacted: false };
+const LARGE: Shape = Shape { level: PowerLoss, partitions: 1, segment: 150_000, compacted: false };
 
-const STEPS: [Step; 22] = [
+const KEYED: Shape = Shape { level: PowerLoss, partitions: 1, segment: 900, compacted: true };
+
+const STEPS: [Step; 27] = [
     Step::Create("p", POWER),
     Step::Send("p", 0, 3, 100),
     Step::Wait("p", 0),
@@ -36,7 +38,12 @@ const STEPS: [Step; 22] = [
     Step::Send("l", 0, 1, 90_000),
     Step::Wait("l", 0),
     Step::Delete("c"),
+    Step::Create("k", KEYED),
+    Step::Send("k", 0, 9, 100),
+    Step::Compact("k"),
+    Step::Send("k", 0, 9, 100),
     Step::Wait("p", 0),
+    Step::Compact("k"),
     Step::Close,
 ];
 

@@ -11,8 +11,8 @@ use super::bed::{Account, Bed, End, Shape, SimClock, much, open_log};
 use super::history::Step;
 use super::verify::{Content, found, read};
 
-const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 1_500 };
-const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 900 };
+const POWER: Shape = Shape { level: PowerLoss, partitions: 1, segment: 1_500, compacted: false };
+const CRASH: Shape = Shape { level: ProcessCrash, partitions: 1, segment: 900, compacted: false };
 
 /// Sealed segments, unsealed ones, staged records, in one closed log or one that was killed.
 fn bed(clean: bool) -> Bed {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alluvium::{Durability, Error, EventLog, OffsetReset, OpenReport, TopicPartition};
 
-use super::bed::{Bed, End, Part, Sent, There};
+use super::bed::{Bed, End, Known, Part, Sent, There};
 
 /// A record as it is read.
 pub type Found = (u64, Option<i64>, Option<Vec<u8>>, Vec<u8>);
@@ -43,6 +43,7 @@ pub fn read_from(
     let start = consumer.beginning_offsets(std::slice::from_ref(&tp))?.get(&tp).unwrap();
     let mut content = Content { start, end, ..Content::default() };
     loop {
+        let before = consumer.position(&tp)?;
         let records = consumer.poll(Duration::ZERO)?;
         content.gaps.extend(records.gaps().iter().map(|gap| (gap.from, gap.to)));
         if records.is_empty() && consumer.position(&tp)? >= end {
@@ -50,7 +51,8 @@ pub fn read_from(
             content.end = consumer.position(&tp)?;
             return Ok(content);
         }
-        assert!(!records.is_empty(), "{topic}: nothing at {}", consumer.position(&tp)?);
+        let position = consumer.position(&tp)?;
+        assert!(!records.is_empty() || position > before, "{topic}: nothing at {position}");
         for record in &records {
             let key = record.key().map(<[u8]>::to_vec);
             let value = record.value().unwrap().to_vec();
@@ -85,8 +87,16 @@ pub fn brief(records: &[Found]) -> Vec<(u64, u64)> {
     records.iter().map(|(offset, _, _, value)| (*offset, number(value))).collect()
 }
 
+/// The first record that is there behind `offset` and has its key.
+fn newer(part: &Part, there: &BTreeSet<u64>, offset: u64) -> Option<u64> {
+    let key = part.sent.get(&offset)?.key();
+    let same = |other: &&u64| part.sent.get(other).is_some_and(|sent| sent.key() == key);
+    there.range(offset + 1..).find(same).copied()
+}
+
 /// Looks whether a partition is as it may be after `end`, and takes it for the truth.
-fn verify_part(content: &Content, part: &mut Part, level: Durability, end: End, what: &str) {
+fn verify_part(content: &Content, part: &mut Part, of: &Known, end: End, what: &str) {
+    let level = of.level;
     let tell = || format!("{what}: {:?} of {part:?}", brief(&content.records));
     let starts = part.start..=part.start_asked.max(part.start);
     assert!(starts.contains(&content.start), "{}: starts at {}", tell(), content.start);
@@ -104,12 +114,18 @@ fn verify_part(content: &Content, part: &mut Part, level: Durability, end: End, 
     let offsets: BTreeSet<u64> = content.records.iter().map(|record| record.0).collect();
     let must = if end == End::Kill { next } else { part.acked };
     for offset in part.sent.keys().filter(|offset| (content.start..must).contains(offset)) {
-        assert!(offsets.contains(offset), "{}: {offset} is lost (below {must})", tell());
+        let gone = of.compacted && newer(part, &offsets, *offset).is_some();
+        assert!(gone || offsets.contains(offset), "{}: {offset} is lost (below {must})", tell());
+    }
+    for offset in offsets.iter().filter(|offset| **offset < part.compacted) {
+        let newer = newer(part, &offsets, *offset).filter(|newer| *newer < part.compacted);
+        assert_eq!(newer, None, "{}: {offset} is back", tell());
     }
     let underway = part.underway.len() as u64;
     let taken = offsets.range(next..).count() as u64;
     assert!(taken == 0 || taken == underway, "{}: a call was split", tell());
-    assert_eq!(unexplained(content), None, "{}: a hole that nobody reports", tell());
+    let hole = unexplained(content).filter(|_| !of.compacted);
+    assert_eq!(hole, None, "{}: a hole that nobody reports", tell());
     if level == Durability::ProcessCrash {
         assert!(content.end >= next, "{}: ends at {}, {next} was seen", tell(), content.end);
     }
@@ -153,9 +169,10 @@ impl Bed {
             assert!(counts.contains(&count), "{what}: {name} has {count}, not one of {counts:?}");
             topic.parts.truncate(count);
             topic.grown = count;
+            let of = Known { parts: Vec::new(), ..*topic };
             for (partition, part) in topic.parts.iter_mut().enumerate() {
                 let number = u32::try_from(partition).unwrap();
-                let what = format!("{what}: {name}-{partition} {:?}", topic.level);
+                let what = format!("{what}: {name}-{partition} {:?}", of.level);
                 let mut content =
                     read(&log, name, number).unwrap_or_else(|e| panic!("{what}: read: {e:?}"));
                 content.gaps.extend(reported(&report, name, number));
@@ -163,7 +180,7 @@ impl Bed {
                     // Whatever is visible may have gone for want of room.
                     part.start_asked = content.end;
                 }
-                verify_part(&content, part, topic.level, end, &what);
+                verify_part(&content, part, &of, end, &what);
             }
         }
         if let Some(limit) = self.account.limit {

@@ -33,7 +33,8 @@ impl<'c> Slice<'c> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         let late = |(clock, until): (&dyn Clock, Duration)| clock.monotonic() >= until;
-        self.spent >= self.left || self.clock.is_some_and(late)
+        // However late it is, something is done in each.
+        self.spent >= self.left || self.spent > 0 && self.clock.is_some_and(late)
     }
 
     /// One that ends after every step.

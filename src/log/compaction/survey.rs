@@ -84,6 +84,7 @@ impl Survey {
         };
         if header.next_offset() <= self.from {
             cursor.skip(&header);
+            slice.spend(HEADER_BYTES as u64);
         } else {
             let batch = cursor.batch(header).map_err(trouble)?;
             slice.spend(header.total_len());
