@@ -289,7 +289,7 @@ fn a_full_disk_in_the_middle_of_a_compaction_ends_it_and_nothing_else() {
         Step::Roll("k"),
     ];
     let (mut failed, mut done) = (0, 0);
-    for more in (0..40).map(|n| n * 200) {
+    for more in (0..40).map(|n| n * 8) {
         let mut bed = Bed::fresh();
         bed.run(&before).unwrap();
         let used = bed.disk.used_space();
