@@ -89,6 +89,12 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// The marks of this moment.
     fn marks(&self) -> PartitionMarks;
 
+    /// How often a compaction has put other records in the place of stored ones, in this life. It
+    /// grows before anybody can read what it has left.
+    fn rewritten(&self) -> u64 {
+        0
+    }
+
     /// The earliest offset that a reader of this isolation may see whose timestamp is at least
     /// `timestamp_ms`, with its timestamp (A25, A29).
     fn find_timestamp(&self, timestamp_ms: i64, isolation: Isolation)

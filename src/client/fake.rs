@@ -54,12 +54,33 @@ pub(super) struct State {
     pub(super) closed: bool,
     pub(super) fetches: Vec<Fetch>,
     pub(super) fail_fetch: Option<Error>,
+    /// What happens behind the next fetch.
+    pub(super) after_fetch: Option<fn(&mut State)>,
+    rewritten: u64,
     pub(super) fail_append: Option<Error>,
     pub(super) appends: usize,
     /// How often a reader has asked for anything.
     looks: usize,
     wakers: Vec<(u64, u64, Waker)>,
     tokens: u64,
+}
+
+impl State {
+    pub(super) fn compact(&mut self, keeps: impl Fn(u64) -> bool) {
+        self.rewritten += 1;
+        for batch in &mut self.batches {
+            let (mut kept, mut count) = (Vec::new(), 0);
+            let mut records = batch.records();
+            while let Ok(Some(record)) = records.next() {
+                if keeps(batch.header.base_offset + u64::from(record.offset_delta)) {
+                    kept.extend_from_slice(record.encoded());
+                    count += 1;
+                }
+            }
+            (batch.header.count, batch.header.payload_len) = (count, kept.len() as u32);
+            batch.payload = Bytes::from(kept);
+        }
+    }
 }
 
 impl Fake {
@@ -240,19 +261,7 @@ impl FakePartition {
 
     /// Keeps only the records at these offsets, as a compaction does: in their batches.
     pub(super) fn compact(&self, keeps: impl Fn(u64) -> bool) {
-        let mut state = self.state.lock();
-        for batch in &mut state.batches {
-            let (mut kept, mut count) = (Vec::new(), 0);
-            let mut records = batch.records();
-            while let Ok(Some(record)) = records.next() {
-                if keeps(batch.header.base_offset + u64::from(record.offset_delta)) {
-                    kept.extend_from_slice(record.encoded());
-                    count += 1;
-                }
-            }
-            (batch.header.count, batch.header.payload_len) = (count, kept.len() as u32);
-            batch.payload = Bytes::from(kept);
-        }
+        self.state.lock().compact(keeps);
     }
 
     /// Removes the batches that a compaction has emptied.
@@ -377,10 +386,13 @@ impl PartitionBackend for FakePartition {
                 below: state.visible,
             });
         }
-        Ok(FetchInfo {
+        let after = state.after_fetch.take();
+        let info = Ok(FetchInfo {
             gaps: state.gaps.iter().copied().filter(|(_, to)| *to > request.from).collect(),
             hint: FetchHint::default(),
-        })
+        });
+        after.into_iter().for_each(|after| after(&mut state));
+        info
     }
 
     fn marks(&self) -> PartitionMarks {
@@ -393,6 +405,10 @@ impl PartitionBackend for FakePartition {
             end: state.end,
             durable: state.visible,
         }
+    }
+
+    fn rewritten(&self) -> u64 {
+        self.state.lock().rewritten
     }
 
     fn find_timestamp(&self, timestamp_ms: i64, _: Isolation) -> Result<Option<(u64, i64)>> {

@@ -1,5 +1,7 @@
 //! Compaction of one partition: a pass in slices, and the change of segments that ends each group.
 
+use std::sync::atomic::Ordering;
+
 use crate::base::Result;
 use crate::log::{CompactionLimits, CompactionPass, Progress, Slice, Standing, Swapped, Verdict};
 
@@ -80,6 +82,7 @@ impl Partition {
                     let swapped = {
                         let mut log = self.flush.lock();
                         let swapped = log.swap(change);
+                        self.rewritten.fetch_add(1, Ordering::Release);
                         self.publish_view(&log);
                         swapped.map_err(|e| self.error(e))?
                     };

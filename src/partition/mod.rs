@@ -32,7 +32,7 @@ mod trim;
 mod waiters;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
@@ -80,6 +80,8 @@ pub struct Partition {
     staged: RwLock<Staged>,
     /// The segments as readers see them.
     view: RwLock<Arc<View>>,
+    /// How often a compaction has changed them.
+    rewritten: AtomicU64,
     /// Offsets that do not exist although later ones do.
     gaps: RwLock<Vec<(u64, u64)>>,
     /// Who waits for the durable mark.

@@ -1,6 +1,7 @@
 //! Opening a partition: segments, then the chunks that go on where they end.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
@@ -140,6 +141,7 @@ impl Partition {
             deleted: std::sync::atomic::AtomicBool::new(false),
             staged: RwLock::new(staged),
             view: RwLock::new(view),
+            rewritten: AtomicU64::new(0),
             gaps: RwLock::new(gaps),
             durable_waiters: Mutex::new(Waiters::default()),
         });

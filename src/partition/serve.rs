@@ -1,6 +1,7 @@
 //! A partition as clients see it.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ impl PartitionBackend for Partition {
 
     fn marks(&self) -> PartitionMarks {
         self.marks_now()
+    }
+
+    fn rewritten(&self) -> u64 {
+        self.rewritten.load(Ordering::Acquire)
     }
 
     fn find_timestamp(

@@ -1,6 +1,8 @@
 //! Tables of topics that are compacted under them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use alluvium::{
@@ -168,6 +170,50 @@ fn a54_g01_tombstones_that_went_at_the_very_end_are_missed_too() {
         compact_tombstones_away(&log, &clock);
         assert!(table.is_empty().unwrap());
         assert!(log.table("t").build().unwrap().is_empty().unwrap());
+    });
+}
+
+#[test]
+fn g01_tables_are_asked_while_records_come_and_compactions_run() {
+    on_each_kind(|bed| {
+        let log = bed.open();
+        // Tombstones may go at once: the worst for whoever reads meanwhile.
+        let topic = compacted(2).config("delete.retention.ms", "0");
+        log.create_topic(topic.config("internal.segment.bytes", "4096")).unwrap();
+        let table = builder(bed, &log).build().unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    compact(&log);
+                }
+            });
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    assert!(table.len().unwrap() <= 20);
+                    assert!(log.table("t").build().unwrap().len().unwrap() <= 20);
+                }
+            });
+            let producer = producer(&log);
+            for n in 0..600_u32 {
+                let (key, value) = ((n * 7 % 20).to_string(), "v".repeat(n as usize % 90));
+                let value = (n % 3 > 0).then_some(value.as_str());
+                let record = match value {
+                    Some(value) => Record::new("t", value).key(&key),
+                    None => Record::tombstone("t", &key),
+                };
+                let placed = producer.send(record).unwrap().placed();
+                if n % 10 == 0 {
+                    table.wait_for(placed, LONG).unwrap();
+                    assert_eq!(table.get(&key).unwrap().is_some(), value.is_some());
+                }
+            }
+            producer.flush().unwrap();
+            done.store(true, Ordering::Release);
+        });
+        let right = content(&log.table("t").build().unwrap());
+        assert_eq!(content(&table), right);
+        assert_eq!(replay(&log, 2), right);
     });
 }
 

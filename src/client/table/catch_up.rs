@@ -18,6 +18,11 @@ use super::state::{Outcome, State};
 /// Bytes of one fetch: so long readers wait at most for whoever applies.
 const FETCH_BYTES: usize = 256 << 10;
 
+/// How often a partition is read anew at once because a compaction has come between. Then it may
+/// keep a key whose tombstone was removed within the time of one reading, which is what
+/// `delete.retention.ms` must be longer than.
+const TRIES: u32 = 3;
+
 /// A table as all its handles share it.
 ///
 /// Whoever applies holds `applying` while it reads, and `state` only while it changes memory. A
@@ -96,7 +101,7 @@ impl Shared {
                 return Ok(());
             }
             let caught_up = self.catch_up_part(at, &mut applier);
-            self.change(|state| state.rest(at));
+            self.change(|state| state.rest(at, caught_up.is_ok()));
             caught_up
         })
     }
@@ -129,6 +134,7 @@ impl Shared {
     fn catch_up_part(&self, at: usize, applier: &mut Applier) -> Result<()> {
         let Some(part) = self.state.read().parts.get(at).cloned() else { return Ok(()) };
         let to = Part::end_of(&part.door.marks());
+        let mut tries = 0;
         loop {
             let Some(part) = self.state.read().parts.get(at).cloned() else { return Ok(()) };
             let start = part.door.marks().start;
@@ -137,7 +143,12 @@ impl Shared {
                 continue;
             }
             if part.position >= to {
-                return Ok(());
+                if tries == TRIES || !part.is_torn() {
+                    return Ok(());
+                }
+                self.change(|state| state.begin_anew(at));
+                tries += 1;
+                continue;
             }
             if self.fetch(at, &part, applier)? == Outcome::Stands {
                 self.pass_nothing(at, to, applier)?;

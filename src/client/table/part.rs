@@ -22,6 +22,10 @@ pub(super) struct Part {
     pub(super) lowest: u64,
     /// The log start was left in this same pass, so a hole is older than anything that is kept.
     pub(super) from_start: bool,
+    /// In this same pass records were missing.
+    pub(super) met_hole: bool,
+    /// How often the partition had been compacted when reading began at the log start.
+    pub(super) rewritten: u64,
     /// The last record that was read.
     pub(super) last: Option<Witness>,
     pub(super) hint: FetchHint,
@@ -45,6 +49,7 @@ impl Witness {
 impl Part {
     /// Nothing is read yet.
     pub(super) fn new(number: u32, door: Arc<dyn PartitionBackend>) -> Self {
+        let rewritten = door.rewritten();
         let start = door.marks().start;
         Self {
             number,
@@ -53,6 +58,8 @@ impl Part {
             start,
             lowest: u64::MAX,
             from_start: true,
+            met_hole: false,
+            rewritten,
             last: None,
             hint: FetchHint::default(),
         }
@@ -74,6 +81,12 @@ impl Part {
     /// Whether applying must look at it.
     pub(super) fn wants_a_look(&self) -> bool {
         self.from_start || self.has_news()
+    }
+
+    /// Whether a compaction has come between the begin of this pass and its end, so that the
+    /// tombstone of what was read first may be missing from what was read last.
+    pub(super) fn is_torn(&self) -> bool {
+        self.from_start && self.met_hole && self.rewritten != self.door.rewritten()
     }
 
     /// Nothing is known any more: reading begins again at the log start.

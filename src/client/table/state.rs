@@ -83,9 +83,12 @@ impl State {
         part.position = part.position.max(start);
     }
 
-    /// A pass over a partition has ended. What is missing when the next one comes on may be the
-    /// tombstone of what is kept now.
-    pub(super) fn rest(&mut self, at: usize) {
+    /// A pass over a partition has ended, at the visible end or before. What is missing when the
+    /// next one goes on may be the tombstone of what is kept now.
+    pub(super) fn rest(&mut self, at: usize, is_done: bool) {
+        if !is_done && self.parts.get(at).is_some_and(Part::is_torn) {
+            self.begin_anew(at);
+        }
         if let Some(part) = self.parts.get_mut(at) {
             part.from_start = false;
         }
@@ -103,7 +106,10 @@ impl State {
     /// There is nothing any more up to `to`.
     pub(super) fn pass_nothing(&mut self, at: usize, to: u64) {
         match self.parts.get_mut(at) {
-            Some(part) if part.from_start => part.position = part.position.max(to),
+            Some(part) if part.from_start => {
+                part.position = part.position.max(to);
+                part.met_hole = true;
+            }
             Some(_) => self.begin_anew(at),
             None => {}
         }
@@ -210,7 +216,10 @@ impl Pass<'_> {
     fn reach(&mut self, offset: u64) {
         let position = self.part.position;
         if offset > position {
-            self.is_whole &= self.part.from_start || self.is_gap(position, offset);
+            if !self.is_gap(position, offset) {
+                self.part.met_hole = true;
+                self.is_whole &= self.part.from_start;
+            }
             self.part.position = offset;
         }
     }

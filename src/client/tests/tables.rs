@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::Backend;
 use crate::base::{Error, ErrorKind};
-use crate::client::fake::Fake;
+use crate::client::fake::{Fake, State};
 use crate::client::{Restored, Table, TableBuilder};
 
 fn builder(fake: &Arc<Fake>) -> TableBuilder {
@@ -74,6 +74,56 @@ fn a54_g01_nothing_at_all_up_to_the_end_is_a_hole_too() {
     assert_eq!(content(&builder(&fake).build().unwrap()), pairs([]));
     partition.add_keyed(&[("c", Some("1"))]);
     assert_eq!((content(&table), table.stats().rescans), (pairs([("c", "1")]), 1));
+}
+
+#[test]
+fn a54_g01_a_compaction_that_comes_between_has_the_table_read_anew() {
+    let fake = Fake::new();
+    fake.create("t", 1);
+    let partition = fake.partition("t", 0);
+    let large = "v".repeat(300_000);
+    partition.add_keyed(&[("a", Some(&large)), ("b", Some("1"))]);
+    partition.add_keyed(&[("a", None), ("c", Some("1"))]);
+    // When the first batch is read, both passes come: the value is read, its tombstone is not.
+    partition.state.lock().after_fetch =
+        Some(|state| state.compact(|offset| offset == 1 || offset == 3));
+    let table = builder(&fake).build().unwrap();
+    assert_eq!(content(&table), pairs([("b", "1"), ("c", "1")]));
+    assert_eq!(table.stats().rescans, 1);
+    // One that ends before the reading begins is none of its business.
+    assert_eq!(builder(&fake).build().unwrap().stats().rescans, 0);
+}
+
+#[test]
+fn a54_g01_a_reading_that_fails_behind_a_compaction_begins_again() {
+    let fake = Fake::new();
+    fake.create("t", 1);
+    let partition = fake.partition("t", 0);
+    // Large ones end a fetch.
+    let large = "v".repeat(300_000);
+    partition.add_keyed(&[("a", Some(&large)), ("b", Some("1"))]);
+    let table = builder(&fake).build().unwrap();
+    partition.add_keyed(&[("x", Some("1")), ("y", Some("1"))]);
+    partition.add_keyed(&[("a", None), ("c", Some(&large))]);
+    partition.add_keyed(&[("d", Some("1"))]);
+    // The first fetch meets a hole: all is read anew. Behind the second, which has brought a, its
+    // tombstone goes; behind the fourth, which should have brought it, the disk goes too.
+    partition.compact(|offset| offset != 2);
+    fn first(state: &mut State) {
+        state.after_fetch = Some(second);
+    }
+    fn second(state: &mut State) {
+        state.compact(|offset| ![0, 4].contains(&offset));
+        state.after_fetch = Some(|state| state.after_fetch = Some(fourth));
+    }
+    fn fourth(state: &mut State) {
+        state.fail_fetch = Some(Error::new(ErrorKind::StorageError, "the disk is gone"));
+    }
+    partition.state.lock().after_fetch = Some(first);
+    assert_eq!(table.view().unwrap_err().kind(), ErrorKind::StorageError);
+    partition.state.lock().fail_fetch = None;
+    let keys: Vec<_> = content(&table).into_keys().collect();
+    assert_eq!(keys, ["b", "c", "d", "y"]);
 }
 
 #[test]
