@@ -8,6 +8,7 @@ mod attributes;
 #[allow(clippy::module_inception, reason = "the floor's main noun")]
 mod batch;
 mod check;
+mod control;
 mod damage;
 mod hash;
 mod header;
@@ -20,6 +21,7 @@ mod samples;
 pub use attributes::Attributes;
 pub use batch::Batch;
 pub use check::RunningCheck;
+pub use control::Control;
 pub use damage::Damage;
 pub use hash::record_hash;
 pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::producers::AbortedTxn;
 use super::source::Source;
 use crate::disk::DiskFile;
 
@@ -17,6 +18,8 @@ pub(super) struct Loaded {
     pub(super) source: Source,
     /// Its index entries, as in the footer.
     pub(super) entries: Bytes,
+    /// The transactions that markers in it abort.
+    pub(super) aborted: Arc<[AbortedTxn]>,
 }
 
 /// Open files and loaded segments by file number; the least recently used ones go first.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -184,6 +184,8 @@ pub struct LogFiles {
     pub(super) cache: FileCache,
     /// The disk cannot reserve space: no use in asking again.
     pub(super) cannot_allocate: AtomicBool,
+    /// How long a silent producer is remembered.
+    producer_expiration_ms: AtomicI64,
     warnings: Mutex<Vec<Error>>,
     lock: Mutex<Option<DirLock>>,
 }
@@ -235,6 +237,7 @@ impl LogFiles {
             log_id: boot.log_id(),
             cache: FileCache::new(options.max_open_files, options.max_loaded),
             cannot_allocate: AtomicBool::new(false),
+            producer_expiration_ms: AtomicI64::new(i64::MAX),
             warnings: Mutex::default(),
             maps: options.maps,
             room: options.room,
@@ -249,6 +252,17 @@ impl LogFiles {
         });
         files.remove_proven(read.torn_bytes > 0, report);
         Ok(files)
+    }
+
+    /// How long a silent producer is remembered, in milliseconds.
+    #[must_use]
+    pub fn producer_expiration_ms(&self) -> i64 {
+        self.producer_expiration_ms.load(Ordering::Relaxed)
+    }
+
+    /// Says how long a silent producer is remembered: before partitions are opened.
+    pub fn set_producer_expiration_ms(&self, ms: i64) {
+        self.producer_expiration_ms.store(ms, Ordering::Relaxed);
     }
 
     /// The log's identity.

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::cursor::Cursor;
 use super::gaps::Gaps;
 use super::layout::{Footer, SegmentHeader};
-use super::scan::{self, Order};
+use super::producers::{self, Stored};
+use super::scan::{self, Order, Replay};
 use super::segment::FIRST_BATCH;
 use super::source::Source;
 
@@ -14,6 +15,7 @@ use super::source::Source;
 /// # Panics
 /// When a scan leaves the file, whatever is in it: then there is a bug.
 pub(crate) fn segment(data: &[u8]) {
+    state(data);
     let (salt, base) = match SegmentHeader::decode(data) {
         Ok(header) => (header.salt, header.base_offset),
         Err(_) => (0, 0),
@@ -21,6 +23,15 @@ pub(crate) fn segment(data: &[u8]) {
     batches(data, salt, base);
     if let Ok(footer) = Footer::decode(&Bytes::copy_from_slice(data)) {
         assert!(footer.len <= data.len() as u64, "a footer ends in front of the end");
+        state(&footer.state);
+    }
+}
+
+/// What is taken for producers and aborted transactions is written again as it was.
+fn state(data: &[u8]) {
+    if let Some(Stored { producers, aborted }) = producers::decode(data) {
+        let again = producers::encode(&producers, &aborted);
+        assert_eq!(producers::decode(&again), Some(Stored { producers, aborted }));
     }
 }
 
@@ -29,7 +40,11 @@ fn batches(data: &[u8], salt: u32, base: u64) {
     let len = data.len() as u64;
     let cursor = |at, floor| Cursor::new(Source::Whole(bytes.clone()), salt, at, len, floor);
     for order in [Order::Growing, Order::Contiguous { gaps: Gaps::default(), below: u64::MAX }] {
-        let Ok(found) = scan::batches(cursor(FIRST_BATCH, base), base, 0, &order) else { continue };
+        let Ok(found) =
+            scan::batches(cursor(FIRST_BATCH, base), base, 0, &order, Replay::default())
+        else {
+            continue;
+        };
         assert!(found.position <= len.max(FIRST_BATCH), "a scan stays inside of the file");
         let behind = scan::behind(&mut cursor(found.position, found.next_offset), salt, len);
         assert!(behind.is_ok_and(|b| b.torn <= len), "memory cannot fail");
@@ -46,6 +61,11 @@ mod tests {
     use crate::batch::Batch;
 
     proptest! {
+        #[test]
+        fn no_bytes_break_the_state_of_a_footer(data in vec(any::<u8>(), 0..300)) {
+            state(&data);
+        }
+
         #[test]
         fn no_bytes_break_a_scan(data in vec(any::<u8>(), 0..400)) {
             segment(&data);

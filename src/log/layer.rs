@@ -10,8 +10,9 @@ use super::cursor::{Cursor, Trouble};
 use super::index::{self, Entry, Target};
 use super::layout::{FOOTER_HEAD_BYTES, Footer, SEGMENT_HEADER_BYTES};
 use super::manifest::SegmentEnd;
+use super::producers::{self, Stored};
 use super::retention::SegmentFacts;
-use super::scan::{self, Order};
+use super::scan::{self, Order, Replay, Scan};
 use super::segment::{FIRST_BATCH, Segment};
 use super::source::Source;
 use crate::base::{Error, ErrorKind, Result};
@@ -37,11 +38,13 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn end(&self, file_len: u64, footer_crc: u32) -> SegmentEnd {
         let Self { data_len, next_offset, max_timestamp, .. } = *self;
-        SegmentEnd { data_len, file_len, next_offset, max_timestamp, footer_crc }
+        let stateful = self.segment.is_stateful();
+        SegmentEnd { data_len, file_len, next_offset, max_timestamp, footer_crc, stateful }
     }
 
     pub(super) fn of_end(segment: Arc<Segment>, end: &SegmentEnd) -> Self {
         segment.raise_synced_len(end.data_len);
+        segment.set_stateful(end.stateful);
         Self {
             segment,
             data_len: end.data_len,
@@ -98,7 +101,7 @@ impl Layer {
 
     /// The segment as it was sealed, with the lengths and the footer's checksum to load it by:
     /// before this snapshot was taken, or since.
-    fn as_sealed(&self) -> Option<(u64, u32, Cow<'_, Self>)> {
+    pub(super) fn as_sealed(&self) -> Option<(u64, u32, Cow<'_, Self>)> {
         if let Some((file_len, crc)) = self.sealed {
             return Some((file_len, crc, Cow::Borrowed(self)));
         }
@@ -107,7 +110,7 @@ impl Layer {
         Some((end.file_len, end.footer_crc, Cow::Owned(layer)))
     }
 
-    fn loaded(&self, file_len: u64, crc: u32) -> Result<Loaded> {
+    pub(super) fn loaded(&self, file_len: u64, crc: u32) -> Result<Loaded> {
         self.segment.files.loaded(self.segment.number, || self.load(file_len, crc))
     }
 
@@ -215,11 +218,14 @@ impl Layer {
         };
         let head = self.slice(&mut source, 0, SEGMENT_HEADER_BYTES as u64, file_len)?;
         segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
-        let entries = match self.footer(&mut source, file_len, footer_crc)? {
-            Some(footer) => footer.entries,
-            None => self.rebuild(&mut source)?,
-        };
-        Ok(Loaded { source, entries })
+        if let Some(footer) = self.footer(&mut source, file_len, footer_crc)?
+            && let Some(Stored { aborted, .. }) = producers::decode(&footer.state)
+        {
+            return Ok(Loaded { source, entries: footer.entries, aborted: aborted.into() });
+        }
+        let Scan { entries, aborted, .. } = self.scan_all(&mut source)?;
+        let entries = entries.iter().flat_map(Entry::encode).collect::<Vec<u8>>();
+        Ok(Loaded { source, entries: entries.into(), aborted: aborted.into() })
     }
 
     fn slice(&self, source: &mut Source, at: u64, len: u64, file_len: u64) -> Result<Bytes> {
@@ -232,7 +238,12 @@ impl Layer {
     }
 
     /// The footer, if there is one and it is the one that the manifest knows.
-    fn footer(&self, source: &mut Source, file_len: u64, crc: u32) -> Result<Option<Footer>> {
+    pub(super) fn footer(
+        &self,
+        source: &mut Source,
+        file_len: u64,
+        crc: u32,
+    ) -> Result<Option<Footer>> {
         let len = file_len.saturating_sub(self.data_len);
         if len < FOOTER_HEAD_BYTES as u64 {
             return Ok(None);
@@ -245,13 +256,8 @@ impl Layer {
         Ok(footer.filter(mine))
     }
 
-    /// The index entries by a scan, which must find exactly what the manifest says.
-    fn rebuild(&self, source: &mut Source) -> Result<Bytes> {
-        let entries = self.scan_all(source)?;
-        Ok(Bytes::from(entries.iter().flat_map(Entry::encode).collect::<Vec<u8>>()))
-    }
-
-    fn scan_all(&self, source: &mut Source) -> Result<Vec<Entry>> {
+    /// A scan, which must find exactly what the manifest says.
+    pub(super) fn scan_all(&self, source: &mut Source) -> Result<Scan> {
         let segment = &*self.segment;
         let cursor = Cursor::new(
             source.clone(),
@@ -260,8 +266,9 @@ impl Layer {
             self.data_len,
             segment.base_offset,
         );
-        let scan = scan::batches(cursor, segment.base_offset, 4_096, &Order::Growing)
-            .map_err(|error| segment.place(Error::io("read", &segment.path, error)))?;
+        let scan =
+            scan::batches(cursor, segment.base_offset, 4_096, &Order::Growing, Replay::default())
+                .map_err(|error| segment.place(Error::io("read", &segment.path, error)))?;
         if let Some(trouble) = scan.trouble {
             return Err(trouble.into_error(segment, scan.next_offset));
         }
@@ -269,7 +276,7 @@ impl Layer {
             let reason = "its batches do not end where the manifest says";
             return Err(segment.damaged(scan.position, scan.next_offset, reason));
         }
-        Ok(scan.entries)
+        Ok(scan)
     }
 
     /// Checks file and footer of a segment that will be written again; its index, and what its
@@ -281,7 +288,7 @@ impl Layer {
         let header = segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
         let entries = match self.footer(&mut source, file_len, footer_crc)? {
             Some(footer) => index::unpack(&footer.entries),
-            None => self.scan_all(&mut source)?,
+            None => self.scan_all(&mut source)?.entries,
         };
         Ok((entries, header.created_ms))
     }

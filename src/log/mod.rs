@@ -13,6 +13,7 @@
 //! | `seal`, `trim` | sealing, closing, moving the start, deleting |
 //! | `retention` | which segments are too old or too many |
 //! | `open`, `scan`, `tail`, `gaps` | what a crash left |
+//! | `producers`, `states` | who has appended what, which transactions are open; where that stands |
 //! | `report` | what an open found |
 
 mod active;
@@ -29,6 +30,7 @@ mod layer;
 mod layout;
 pub mod manifest;
 mod open;
+pub mod producers;
 mod report;
 mod rescue;
 mod retention;
@@ -38,6 +40,7 @@ mod seal;
 mod segment;
 mod segment_log;
 mod source;
+mod states;
 mod sync;
 mod tail;
 mod trim;

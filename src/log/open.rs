@@ -13,12 +13,14 @@ use super::index::{Indexer, Target};
 use super::key::PartitionKey;
 use super::layer::Layer;
 use super::manifest::{SegmentEnd, SegmentState};
+use super::producers::Producers;
 use super::report::{Cut, GapEvent, OpenReport};
 use super::roll::{Growth, jitter};
-use super::scan::{self, Behind, Order, Scan};
+use super::scan::{self, Behind, Order, Replay, Scan};
 use super::segment::{FIRST_BATCH, HeaderFlaw, Segment};
 use super::segment_log::SegmentLog;
 use super::source::Source;
+use super::states;
 use super::tail::Tail;
 use super::view::View;
 use crate::base::{Error, Result, TopicConfig, TopicPartition};
@@ -41,12 +43,14 @@ impl SegmentLog {
         key: PartitionKey,
         name: TopicPartition,
         config: Arc<TopicConfig>,
+        now_ms: i64,
         report: &mut OpenReport,
     ) -> Result<SegmentLog> {
         let known = files.boot_partition(&key).cloned().unwrap_or_default();
         let gaps = Gaps::new(known.gaps().iter().map(|gap| (gap.from, gap.to)));
         let config = files.fit(config);
         let mut opening = Opening::new(&files, key, &name, &config, gaps);
+        opening.now_ms = now_ms;
         let segments = known.segments();
         for (position, state) in segments.iter().enumerate() {
             let below = segments.get(position + 1).map_or(u64::MAX, |next| next.base_offset);
@@ -58,7 +62,7 @@ impl SegmentLog {
             }
         }
         report.cuts.extend(opening.tail.cuts.iter().cloned());
-        let log = opening.finish(known.start(), known.compacted());
+        let log = opening.finish(known.start(), known.compacted())?;
         report.gaps.extend(log.gaps());
         Ok(log)
     }
@@ -79,6 +83,9 @@ struct Opening<'a> {
     next: Option<u64>,
     /// The end of what is sealed.
     synced: u64,
+    /// The producers as of the end of the layers, once that was asked for.
+    producers: Option<Producers>,
+    now_ms: i64,
 }
 
 impl<'a> Opening<'a> {
@@ -102,6 +109,16 @@ impl<'a> Opening<'a> {
             tail,
             next: None,
             synced: 0,
+            producers: None,
+            now_ms: 0,
+        }
+    }
+
+    /// The producers as of the end of the layers.
+    fn producers(&mut self) -> Result<Producers> {
+        match &self.producers {
+            Some(known) => Ok(known.clone()),
+            None => states::producers_behind(&self.layers, self.now_ms),
         }
     }
 
@@ -134,6 +151,7 @@ impl<'a> Opening<'a> {
         if unbroken {
             self.synced = end.next_offset;
         }
+        self.producers = None;
         self.layers.push(Layer::of_end(Arc::new(segment), end));
         Ok(())
     }
@@ -156,6 +174,9 @@ impl<'a> Opening<'a> {
             return Err(segment.damaged(0, segment.base_offset, reason));
         }
         let mut layer = Layer::of_end(Arc::clone(&segment), end);
+        let all: Vec<_> = self.layers.iter().chain([&layer]).cloned().collect();
+        self.producers = Some(states::producers_behind(&all, self.now_ms)?);
+        *segment.aborted.write() = layer.aborted_at_close()?;
         layer.sealed = None;
         let (entries, created_ms) = layer.reopen(end.file_len, end.footer_crc)?;
         let first = self.first_timestamp(&layer)?;
@@ -191,7 +212,8 @@ impl<'a> Opening<'a> {
             self.bury(segment);
             return Ok(());
         }
-        let (scan, behind) = self.scan(&segment, below, report)?;
+        let replay = Replay::new(self.producers()?, self.now_ms);
+        let (scan, behind) = self.scan(&segment, below, replay, report)?;
         if let Some(Trouble::Bad { unknown: true, .. }) = scan.trouble {
             return Err(scan
                 .trouble
@@ -209,6 +231,9 @@ impl<'a> Opening<'a> {
             return Ok(());
         }
         *segment.live.write() = scan.entries;
+        *segment.aborted.write() = scan.aborted;
+        segment.store(&scan.producers);
+        self.producers = Some(scan.producers);
         self.next = Some(scan.next_offset);
         self.layers.push(Layer {
             segment,
@@ -269,6 +294,7 @@ impl<'a> Opening<'a> {
         &self,
         segment: &Segment,
         below: u64,
+        replay: Replay,
         report: &mut OpenReport,
     ) -> Result<(Scan, Behind)> {
         let file = segment.file()?;
@@ -279,8 +305,8 @@ impl<'a> Opening<'a> {
         let start =
             || Cursor::new(Source::read(Arc::clone(&file)), segment.salt, FIRST_BATCH, len, base);
         let order = Order::Contiguous { gaps: self.gaps.clone(), below };
-        let scan =
-            scan::batches(start(), base, self.config.index_interval_bytes, &order).map_err(io)?;
+        let scan = scan::batches(start(), base, self.config.index_interval_bytes, &order, replay);
+        let scan = scan.map_err(io)?;
         let (at, next) = (scan.position, scan.next_offset);
         let mut rest = Cursor::new(Source::read(Arc::clone(&file)), segment.salt, at, len, next);
         let behind = scan::behind(&mut rest, segment.salt, len).map_err(io)?;
@@ -310,7 +336,8 @@ impl<'a> Opening<'a> {
         }
     }
 
-    fn finish(self, start: u64, compacted: u64) -> SegmentLog {
+    fn finish(mut self, start: u64, compacted: u64) -> Result<SegmentLog> {
+        let producers = self.producers()?;
         let Opening {
             files, key, name, config, gaps, mut layers, mut active, mut dead, tail, ..
         } = self;
@@ -333,7 +360,7 @@ impl<'a> Opening<'a> {
             closed: Arc::clone(&closed),
             active: active.as_ref().map(Active::layer),
         };
-        SegmentLog {
+        Ok(SegmentLog {
             files: Arc::clone(files),
             key,
             name: name.clone(),
@@ -348,11 +375,12 @@ impl<'a> Opening<'a> {
             retiring: Vec::new(),
             gaps,
             tail,
+            producers,
             manifest_position: 0,
             failed: None,
             is_closed: false,
             view: Arc::new(view),
-        }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::active::Active;
 use super::layer::{Layer, NO_FOOTER};
 use super::manifest::Record;
+use super::producers::{AbortedTxn, Producers};
 use super::report::GapEvent;
 use super::segment::{FIRST_BATCH, Segment};
 use super::segment_log::{Placed, SegmentLog};
@@ -22,6 +23,12 @@ impl Drop for Moved {
     fn drop(&mut self) {
         self.segments.iter().for_each(|active| active.segment.retire());
     }
+}
+
+/// What a marker aborts; it tells so by itself.
+fn aborted_by(batch: &Batch) -> Option<AbortedTxn> {
+    let mut nobody = Producers::default();
+    nobody.replay(&batch.header, &batch.payload, 0).ok().flatten()
 }
 
 impl SegmentLog {
@@ -48,6 +55,9 @@ impl SegmentLog {
             active.segment.sync_with_name(&*active.segment.file()?)?;
             active.segment.raise_synced_len(active.growth.position);
         }
+        moved.gaps.iter().for_each(|&(from, to)| self.producers.forget(from, to));
+        // All of it becomes durable together, so each may tell of the end of all.
+        moved.segments.iter().for_each(|active| active.segment.store(&self.producers));
         let (kept, gone) = self.judge_old();
         let records = self.switch_records(&kept, &gone, &moved);
         let position = self.files.manifest().append(&records)?;
@@ -139,6 +149,7 @@ impl SegmentLog {
         }
         if let Some(active) = moved.segments.last_mut() {
             active.write(&[placed], &self.config, now_ms, self.synced)?;
+            active.segment.aborted.write().extend(aborted_by(batch));
         }
         Ok(())
     }
@@ -156,6 +167,9 @@ impl SegmentLog {
             layer.data_len = synced_len.min(layer.data_len);
             layer.next_offset = layer.next_offset.min(self.synced);
             layer.sealed = Some((layer.data_len, NO_FOOTER));
+            // Without a footer its batches are asked.
+            let known = !self.producers.is_empty() || !layer.segment.aborted.read().is_empty();
+            layer.segment.set_stateful(known);
             kept.push(layer);
         }
         let empty = self.active.as_ref().filter(|active| active.is_empty());

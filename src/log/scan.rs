@@ -6,7 +6,8 @@ use super::cursor::{Cursor, Trouble};
 use super::gaps::Gaps;
 use super::index::{Entry, Indexer};
 use super::layout::{FOOTER_HEAD_BYTES, Footer};
-use crate::batch::{BatchHeader, HEADER_BYTES};
+use super::producers::{AbortedTxn, Producers};
+use crate::batch::{Batch, BatchHeader, Damage, HEADER_BYTES};
 
 /// How offsets must follow each other.
 #[derive(Clone, Debug)]
@@ -29,6 +30,26 @@ impl Order {
     }
 }
 
+/// The producers as of the beginning of what is scanned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Replay {
+    pub(super) producers: Producers,
+    pub(super) aborted: Vec<AbortedTxn>,
+    pub(super) now_ms: i64,
+}
+
+impl Replay {
+    pub(super) fn new(producers: Producers, now_ms: i64) -> Self {
+        Self { producers, aborted: Vec::new(), now_ms }
+    }
+
+    fn note(&mut self, batch: &Batch) -> Result<(), Damage> {
+        let aborted = self.producers.replay(&batch.header, &batch.payload, self.now_ms)?;
+        self.aborted.extend(aborted);
+        Ok(())
+    }
+}
+
 /// The valid batches at the front of a file.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -38,6 +59,10 @@ pub(super) struct Scan {
     pub(super) next_offset: u64,
     pub(super) max_timestamp: Option<i64>,
     pub(super) entries: Vec<Entry>,
+    /// The producers as of its end.
+    pub(super) producers: Producers,
+    /// The transactions that markers in it abort.
+    pub(super) aborted: Vec<AbortedTxn>,
     /// Why the next one is none; `None` at the end of the data.
     pub(super) trouble: Option<Trouble>,
 }
@@ -50,11 +75,12 @@ pub(super) fn batches(
     base_offset: u64,
     interval: u32,
     order: &Order,
+    mut replay: Replay,
 ) -> io::Result<Scan> {
     let mut indexer = Indexer::new(interval, base_offset);
     let mut entries = Vec::new();
     let trouble = loop {
-        match step(&mut cursor, &mut indexer, order) {
+        match step(&mut cursor, &mut indexer, order, &mut replay) {
             Ok(Some(entry)) => entries.extend(entry),
             Ok(None) => break None,
             Err(Trouble::Io(error)) => return Err(error),
@@ -66,6 +92,8 @@ pub(super) fn batches(
         next_offset: cursor.next_offset(),
         max_timestamp: indexer.max_timestamp(),
         entries,
+        producers: replay.producers,
+        aborted: replay.aborted,
         trouble,
     })
 }
@@ -74,6 +102,7 @@ fn step(
     cursor: &mut Cursor,
     indexer: &mut Indexer,
     order: &Order,
+    replay: &mut Replay,
 ) -> Result<Option<Option<Entry>>, Trouble> {
     let position = cursor.position();
     let Some(header) = cursor.header()? else { return Ok(None) };
@@ -81,7 +110,10 @@ fn step(
         let reason = "the batch does not follow the one before";
         return Err(Trouble::Bad { position, reason, unknown: false });
     }
-    cursor.batch(header)?;
+    let batch = cursor.batch(header)?;
+    if let Err(Damage { reason, version, .. }) = replay.note(&batch) {
+        return Err(Trouble::Bad { position, reason, unknown: version });
+    }
     Ok(Some(indexer.note(&header, position)))
 }
 

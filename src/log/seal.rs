@@ -50,7 +50,7 @@ impl SegmentLog {
         self.publish();
         // Views from before find the index in the footer now.
         segment.end.get_or_init(|| end);
-        segment.live.write().clear();
+        segment.forget_live();
         self.files.cache.set_dirty(segment.number, false);
         self.files.manifest().sync_to(sequence).map_err(place)?;
         self.synced = self.synced.max(self.gaps.behind(next_offset).min(self.end));
@@ -101,6 +101,7 @@ impl SegmentLog {
         let layer = active.layer();
         let unchanged = active.closed_as;
         active.expect_footer();
+        layer.segment.store(&self.producers);
         let (file_len, crc) = match unchanged {
             Some(unchanged) => unchanged,
             None => self.finish_file_or_fail(&layer)?,
@@ -134,7 +135,8 @@ pub(super) fn finish_file(layer: &Layer) -> Result<(u64, u32)> {
     }
     let (bytes, crc) = {
         let entries = segment.live.read();
-        Footer::encode(&entries, layer.data_len, layer.next_offset, layer.max_timestamp)
+        let Layer { data_len, next_offset, max_timestamp, .. } = *layer;
+        Footer::encode(&entries, data_len, next_offset, max_timestamp, &segment.stored())
     };
     let (file_len, crc) = match segment.write(&[&bytes], layer.data_len) {
         Ok(()) => (layer.data_len + bytes.len() as u64, crc),

@@ -11,6 +11,7 @@ use super::index::Entry;
 use super::key::PartitionKey;
 use super::layout::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::manifest::SegmentEnd;
+use super::producers::{self, AbortedTxn, Producers};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::disk::DiskFile;
 
@@ -35,6 +36,12 @@ pub(super) struct Segment {
     pub(super) end: OnceLock<SegmentEnd>,
     /// The greatest timestamp of its first batch, once somebody has asked for it.
     pub(super) first_timestamp: OnceLock<Option<i64>>,
+    /// The transactions that markers in it abort, while it is not sealed.
+    pub(super) aborted: RwLock<Vec<AbortedTxn>>,
+    /// What its footer is to say of producers and aborted transactions.
+    stored: RwLock<Vec<u8>>,
+    /// Whether there is anything to say of them.
+    stateful: AtomicBool,
     /// Bytes from the front that are known to be durable. Only the writer moves it.
     pub(super) synced_len: AtomicU64,
     /// Syncs of one file follow each other: the error of a failed write-back is reported once,
@@ -67,6 +74,9 @@ impl Segment {
             live: RwLock::default(),
             end: OnceLock::new(),
             first_timestamp: OnceLock::new(),
+            aborted: RwLock::default(),
+            stored: RwLock::default(),
+            stateful: AtomicBool::new(false),
             synced_len: AtomicU64::new(0),
             sync: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -129,6 +139,39 @@ impl Segment {
             self.set_failed();
             self.place(error)
         })
+    }
+
+    /// Notes what its footer is to say: of the producers as of its end, and of the transactions
+    /// that markers in it abort.
+    pub(super) fn store(&self, producers: &Producers) {
+        let bytes = producers::encode(producers, &self.aborted.read());
+        self.set_stored(bytes);
+    }
+
+    /// As `store`, as it will stand in the footer.
+    pub(super) fn set_stored(&self, bytes: Vec<u8>) {
+        self.set_stateful(!bytes.is_empty());
+        *self.stored.write() = bytes;
+    }
+
+    /// What was noted for the footer.
+    pub(super) fn stored(&self) -> Vec<u8> {
+        self.stored.read().clone()
+    }
+
+    /// Lets go of what stands in the footer now.
+    pub(super) fn forget_live(&self) {
+        self.live.write().clear();
+        *self.aborted.write() = Vec::new();
+        *self.stored.write() = Vec::new();
+    }
+
+    pub(super) fn is_stateful(&self) -> bool {
+        self.stateful.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_stateful(&self, stateful: bool) {
+        self.stateful.fetch_or(stateful, Ordering::AcqRel);
     }
 
     pub(super) fn has_failed(&self) -> bool {

@@ -8,6 +8,7 @@ use super::gaps::Gaps;
 use super::key::PartitionKey;
 use super::layer::Layer;
 use super::manifest::Record;
+use super::producers::Producers;
 use super::report::GapEvent;
 use super::retention::SegmentFacts;
 use super::segment::Segment;
@@ -50,6 +51,8 @@ pub struct SegmentLog {
     pub(super) retiring: Vec<Arc<Segment>>,
     pub(super) gaps: Gaps,
     pub(super) tail: Tail,
+    /// The producers with ids, as of the end.
+    pub(super) producers: Producers,
     /// The manifest must be durable up to here before anything more counts as synced.
     pub(super) manifest_position: u64,
     /// A sync failed: what is not synced must move to new files first.
@@ -110,6 +113,12 @@ impl SegmentLog {
     #[must_use]
     pub fn behind_gaps(&self, offset: u64) -> u64 {
         self.gaps.behind(offset)
+    }
+
+    /// The producers with ids, as of the end.
+    #[must_use]
+    pub fn producers(&self) -> &Producers {
+        &self.producers
     }
 
     /// Why writing has to wait for a [`rescue`](SegmentLog::rescue).
@@ -205,6 +214,7 @@ impl SegmentLog {
             self.dead.push(active.segment);
         } else {
             let layer = active.layer();
+            layer.segment.store(&self.producers);
             Arc::make_mut(&mut self.closed).push(layer);
         }
     }

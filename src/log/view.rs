@@ -244,7 +244,7 @@ impl View {
     }
 
     /// The layers that hold `from` or something behind it.
-    fn layers_from(&self, from: u64) -> impl Iterator<Item = &Layer> {
+    pub(super) fn layers_from(&self, from: u64) -> impl Iterator<Item = &Layer> {
         let first = self.closed.partition_point(|layer| layer.next_offset <= from);
         let closed = self.closed.get(first..).unwrap_or_default();
         closed.iter().chain(self.active.iter().filter(move |layer| layer.next_offset > from))

@@ -32,7 +32,11 @@ impl SegmentLog {
         let written = loop {
             let Some(first) = rest.first() else { break Ok(()) };
             match self.write_some(first, rest, now_ms) {
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Ok(count) => {
+                    let (written, behind) = rest.split_at(count);
+                    written.iter().for_each(|placed| self.note_producer(placed, now_ms));
+                    rest = behind;
+                }
                 Err(error) => break Err(error),
             }
         };
@@ -61,6 +65,18 @@ impl SegmentLog {
         let count = active.write(rest, &self.config, now_ms, self.synced)?;
         self.end = self.gaps.behind(active.growth.next_offset);
         Ok(count)
+    }
+
+    /// Takes note of a batch that was written to the active segment.
+    fn note_producer(&mut self, placed: &Placed<'_>, now_ms: i64) {
+        if placed.header.producer_id < 0 {
+            return;
+        }
+        self.producers.expire(now_ms, self.files.producer_expiration_ms());
+        let aborted = self.producers.replay(&placed.header, placed.payload, now_ms);
+        if let (Ok(Some(txn)), Some(active)) = (aborted, &self.active) {
+            active.segment.aborted.write().push(txn);
+        }
     }
 
     fn check_order(&self, batches: &[Placed<'_>]) -> Result<()> {

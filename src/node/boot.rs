@@ -74,6 +74,7 @@ impl Node {
     ) -> Result<Arc<Node>> {
         let (stage, chunks) = open_stage(&options, files, &mut report)?;
         let clock = Arc::clone(&options.clock);
+        files.set_producer_expiration_ms(i64::from(config.producer_id_expiration_ms));
         let shared = Shared::new(Arc::clone(files), stage, clock, config.topics.flush_ms);
         let shared = shared.with_relief(files.room().map(Relief::new));
         let shared = Arc::new(shared);

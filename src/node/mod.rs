@@ -14,6 +14,8 @@ mod housekeeping_event;
 mod log_dir;
 mod offsets;
 mod options;
+#[cfg(test)]
+mod producer_tests;
 mod records;
 mod roll;
 mod side_files;

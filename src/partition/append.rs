@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use crate::backend::{Append, Appended};
+use crate::backend::{Append, Appended, ProducerStamp};
 use crate::base::wait::Deadline;
 use crate::base::{Durability, Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::stage::{ChunkWish, MAX_CHUNK};
@@ -10,6 +10,7 @@ use crate::stage::{ChunkWish, MAX_CHUNK};
 use super::Partition;
 use super::appender::{Appender, Place};
 use super::call::{Call, Stamp, size};
+use super::numbered::Known;
 use super::waiters::Woken;
 
 /// A call larger than this is written through to the segment.
@@ -24,12 +25,14 @@ enum Attempt {
     NeedChunk(usize),
     NeedCeiling,
     Busy,
+    /// It is there already.
+    Known(Known, Stamp),
     /// The settings that it was checked by hold no more.
     Altered,
 }
 
 /// Who is to be told of an append.
-struct News {
+pub(super) struct News {
     /// Those who wait for the end.
     woken: Woken,
     /// The background thread, for the first unsynced record.
@@ -47,12 +50,8 @@ impl Partition {
     /// kill after it leaves a record that nobody was told of, which recovery keeps.
     #[inline]
     pub fn append(&self, request: Append<'_>) -> Result<Appended> {
-        if request.producer.is_some() {
-            let message = "records of a producer with an id are not taken yet";
-            return Err(self.error(Error::new(ErrorKind::UnsupportedVersion, message)));
-        }
         if let [record] = request.records
-            && let Some(appended) = self.append_one(record)
+            && let Some(appended) = self.append_one(record, request.producer.as_ref())
         {
             return Ok(appended);
         }
@@ -61,7 +60,11 @@ impl Partition {
 
     /// One record, where nothing is in its way; `None`, and nothing has changed, elsewhere.
     #[inline]
-    fn append_one(&self, record: &RawRecord<'_>) -> Option<Appended> {
+    fn append_one(
+        &self,
+        record: &RawRecord<'_>,
+        producer: Option<&ProducerStamp>,
+    ) -> Option<Appended> {
         let measure = size(record).ok()?;
         let settings = self.limits.version();
         if measure.len > self.most_at_once() {
@@ -76,7 +79,10 @@ impl Partition {
             return None;
         }
         let time = record.timestamp_ms.unwrap_or(now);
-        let base_offset = appender.place_one(record, measure, time)?;
+        let base_offset = match producer {
+            None => appender.place_one(record, measure, time)?,
+            Some(stamp) => appender.place_next(record, measure, (now, time), stamp)?,
+        };
         self.marks.set_end(base_offset + 1);
         if self.has_news(&appender) {
             let news = self.news(&mut appender);
@@ -90,7 +96,7 @@ impl Partition {
 
     /// Whether somebody is to be told of an append.
     #[inline]
-    fn has_news(&self, appender: &Appender) -> bool {
+    pub(super) fn has_news(&self, appender: &Appender) -> bool {
         let unlisted = !appender.listed && self.wants_rounds();
         let much = appender.unsettled >= MAX_CHUNK && !appender.asked;
         unlisted || much || !appender.waiters.is_empty()
@@ -98,7 +104,7 @@ impl Partition {
 
     /// Takes note of what is to be told once the append lock is released.
     #[cold]
-    fn news(&self, appender: &mut Appender) -> News {
+    pub(super) fn news(&self, appender: &mut Appender) -> News {
         let woken = self.take_passed(appender, appender.next_offset);
         let sleeper = self.list(appender);
         let ask = appender.unsettled >= MAX_CHUNK && !std::mem::replace(&mut appender.asked, true);
@@ -111,14 +117,18 @@ impl Partition {
     }
 
     #[cold]
-    fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         news.woken.wake();
         self.after_append(news.sleeper, news.ask);
     }
 
     #[inline(never)]
     fn append_all(&self, request: Append<'_>) -> Result<Appended> {
-        let call = Call::measure(request.records).map_err(|e| self.error(e))?;
+        let mut call = Call::measure(request.records).map_err(|e| self.error(e))?;
+        if let Some(producer) = &request.producer {
+            self.check_stamp(producer)?;
+            call.producer = request.producer;
+        }
         let now = self.shared.clock.unix_ms();
         if call.bytes > WRITE_THROUGH {
             return self.append_through(&call, now, &request);
@@ -142,9 +152,10 @@ impl Partition {
                     // A small stage, or a batch for nearly every record.
                     return self.append_through(&call, now, &request);
                 }
-                Attempt::NeedChunk(payload) => self.refill(payload, { until }())?,
+                Attempt::NeedChunk(payload) => self.refill(payload, self.internal, { until }())?,
                 Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
                 Attempt::Busy => self.wait_idle({ until }())?,
+                Attempt::Known(known, stamp) => return Ok(self.answer_known(&call, known, stamp)),
                 Attempt::Altered => {}
             }
         }
@@ -160,18 +171,31 @@ impl Partition {
         if appender.settings != settings {
             return Ok(Attempt::Altered);
         }
+        let stamp = self.stamp(&appender, now);
+        if let Some(known) = self.judge(&mut appender, call, now)? {
+            return Ok(Attempt::Known(known, stamp));
+        }
         let base_offset = appender.next_offset;
         if base_offset + call.count() as u64 > appender.ceiling {
             return Ok(Attempt::NeedCeiling);
         }
-        let stamp = self.stamp(&appender, now);
         let place = appender.place(call, stamp, &mut |batch| self.staged.write().push(batch));
         if let Place::NeedChunk(payload) = place {
             return Ok(Attempt::NeedChunk(payload));
         }
-        self.marks.set_end(appender.next_offset);
+        appender.note_placed(call, base_offset, stamp);
+        self.publish_end(&mut appender, base_offset);
         let news = self.has_news(&appender).then(|| self.news(&mut appender));
         Ok(Attempt::Done { appended: stamp.appended(base_offset), news })
+    }
+
+    /// Moves the end behind what was placed at `base_offset`. A transaction that begins there is
+    /// open before anybody sees its first record.
+    pub(super) fn publish_end(&self, appender: &mut Appender, base_offset: u64) {
+        if appender.producers.first_unstable() == base_offset {
+            self.marks.set_unstable(base_offset);
+        }
+        self.marks.set_end(appender.next_offset);
     }
 
     /// The times of a call that came at `now`. The log's own time is that of the append: in the
@@ -295,17 +319,18 @@ impl Partition {
         Error::new(kind, message).with_partition(&self.tp)
     }
 
-    /// Gets a chunk for `payload` bytes into place, making room when the stage is full.
-    fn refill(&self, payload: usize, deadline: Deadline) -> Result<()> {
+    /// Gets a chunk for `payload` bytes into place, making room when the stage is full. What is
+    /// `internal` takes the room that is kept for it.
+    pub(super) fn refill(&self, payload: usize, internal: bool, deadline: Deadline) -> Result<()> {
         loop {
-            if self.try_refill(payload)? {
+            if self.try_refill(payload, internal)? {
                 return Ok(());
             }
             self.make_room(deadline)?;
         }
     }
 
-    fn try_refill(&self, payload: usize) -> Result<bool> {
+    fn try_refill(&self, payload: usize, internal: bool) -> Result<bool> {
         let mut appender = self.append.lock();
         self.check_takes(&appender)?;
         if appender.has_room(payload) {
@@ -313,7 +338,7 @@ impl Partition {
         }
         let pool = &self.shared.stage.pool;
         let roomy = pool.free_bytes() > pool.total_bytes() / 2;
-        let want = ChunkWish { payload, len: appender.wish(roomy), internal: self.internal };
+        let want = ChunkWish { payload, len: appender.wish(roomy), internal };
         let (topic_id, partition) = (self.key.topic_id, self.key.partition);
         let base = appender.next_offset;
         let chunk = self.shared.stage.begin_chunk(want, topic_id, partition, base, Vec::new());

@@ -2,13 +2,16 @@
 
 use std::collections::VecDeque;
 
+use crate::backend::ProducerStamp;
 use crate::base::{Error, RawRecord, TimestampType};
 use crate::batch::{BatchHeader, Measure};
 use crate::disk::BlockReader;
+use crate::log::producers::{Producers, behind};
 use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK};
 
 use super::call::{Call, Stamp, time_fits};
 use super::staged::StagedBatch;
+use super::turn::Turn;
 use super::waiters::Waiters;
 
 /// A batch grows to about this many payload bytes before the next one begins.
@@ -60,6 +63,10 @@ pub struct Appender {
     pub closed: bool,
     /// Who waits for the end to move.
     pub waiters: Waiters,
+    /// The producers with ids, as of the last one's turn.
+    pub producers: Producers,
+    /// Whose turn it is, of those: the last record and the open batch are its.
+    pub turn: Option<Turn>,
 }
 
 /// A closed batch that a settle or a round works on.
@@ -183,6 +190,35 @@ impl Appender {
         measure: Measure,
         time: i64,
     ) -> Option<u64> {
+        if self.turn.is_some() { None } else { self.place_in_open(record, measure, time) }
+    }
+
+    /// As `place_one`, for a record with an id and the number that follows the last one.
+    #[inline]
+    pub fn place_next(
+        &mut self,
+        record: &RawRecord<'_>,
+        measure: Measure,
+        (now, time): (i64, i64),
+        stamp: &ProducerStamp,
+    ) -> Option<u64> {
+        if !self.turn.as_ref()?.goes_on(stamp, self.next_offset) {
+            return None;
+        }
+        let offset = self.place_in_open(record, measure, time)?;
+        if let Some(turn) = &mut self.turn {
+            turn.touch(now, time);
+        }
+        Some(offset)
+    }
+
+    #[inline(always)]
+    fn place_in_open(
+        &mut self,
+        record: &RawRecord<'_>,
+        measure: Measure,
+        time: i64,
+    ) -> Option<u64> {
         let offset = self.next_offset;
         let plain = self.timestamp_type == TimestampType::CreateTime;
         if !plain || self.busy || self.closed || self.refusing.is_some() || offset >= self.ceiling {
@@ -216,14 +252,16 @@ impl Appender {
         let full = chunk.open_len() + call.bytes > self.batch_target;
         let joins = batches == 1
             && !full
+            && goes_on(chunk, call.producer.as_ref(), self.next_offset)
             && chunk.open_timestamp().is_some_and(|base| call.fits_times(base, stamp));
         if !joins {
             chunk.close();
         }
         if batches == 1 {
             if !joins {
-                let header = fresh_header(self.next_offset, call.first_time(stamp), self.epoch);
-                chunk.open(BatchHeader { attributes: stamp.attributes(), ..header });
+                let time = call.first_time(stamp);
+                let header = stamp.header(self.next_offset, time, call.producer, 0);
+                chunk.open(BatchHeader { leader_epoch: self.epoch, ..header });
                 opened(staged(chunk));
             }
             chunk.push_all(call.iter(), |record| stamp.of(record));
@@ -239,16 +277,40 @@ impl Appender {
         Place::Done
     }
 
+    /// Places a control record in a batch of its own, which is closed.
+    pub fn place_control(
+        &mut self,
+        header: BatchHeader,
+        record: &RawRecord<'_>,
+        measure: Measure,
+        opened: impl FnOnce(StagedBatch),
+    ) -> Place {
+        let Some(chunk) = self.current.as_mut().filter(|chunk| chunk.fits(measure.len, 1)) else {
+            return Place::NeedChunk(measure.len + crate::batch::HEADER_BYTES);
+        };
+        chunk.close();
+        chunk.open(BatchHeader { leader_epoch: self.epoch, ..header });
+        opened(staged(chunk));
+        chunk.push(record, measure, header.base_timestamp);
+        chunk.commit();
+        chunk.close();
+        self.next_offset += 1;
+        self.unsynced += measure.len;
+        self.unsettled += measure.len;
+        Place::Done
+    }
+
     /// A call whose timestamps are weeks apart: a batch for each run of them.
     #[cold]
     fn place_apart(&mut self, call: &Call<'_>, stamp: Stamp, opened: &mut impl FnMut(StagedBatch)) {
         let Some(chunk) = self.current.as_mut() else { return };
-        for (record, measure) in call.iter() {
+        for (at, (record, measure)) in (0..).zip(call.iter()) {
             let time = stamp.of(record);
             let fits = chunk.open_timestamp().is_some_and(|base| time_fits(base, time));
             if !fits {
                 chunk.close();
-                chunk.open(fresh_header(self.next_offset, time, self.epoch));
+                let header = stamp.header(self.next_offset, time, call.producer, at);
+                chunk.open(BatchHeader { leader_epoch: self.epoch, ..header });
                 opened(staged(chunk));
             }
             chunk.push(record, measure, time);
@@ -346,7 +408,7 @@ pub fn generation(chunk: &Chunk) -> (u32, u64) {
 /// The newest batch of `chunk` as readers will look for it.
 pub fn staged(chunk: &Chunk) -> StagedBatch {
     let spot = chunk.batches().last().copied().unwrap_or(BatchSpot {
-        header: fresh_header(chunk.identity().base_offset, 0, 0),
+        header: BatchHeader::empty(chunk.identity().base_offset),
         position: 0,
         sealed: false,
     });
@@ -362,7 +424,16 @@ fn need(call: &Call<'_>, batches: usize) -> usize {
     call.bytes + batches * crate::batch::HEADER_BYTES
 }
 
-/// The header of a batch that begins now.
-pub fn fresh_header(base_offset: u64, base_timestamp: i64, epoch: u32) -> BatchHeader {
-    BatchHeader { base_timestamp, leader_epoch: epoch, ..BatchHeader::empty(base_offset) }
+/// Whether a call may join the open batch of `chunk`: a batch has one producer, and its numbers
+/// follow from its offsets.
+#[inline]
+fn goes_on(chunk: &Chunk, producer: Option<&ProducerStamp>, next_offset: u64) -> bool {
+    let Some(BatchSpot { header, .. }) = chunk.batches().last() else { return false };
+    let Some(stamp) = producer else { return header.producer_id < 0 };
+    // A batch has fewer than 2^32 records.
+    let sequence = behind(header.base_sequence, (next_offset - header.base_offset) as u32);
+    header.producer_id == stamp.id
+        && header.producer_epoch == stamp.epoch
+        && header.attributes.is_transactional() == stamp.transactional
+        && sequence == stamp.sequence
 }

@@ -1,13 +1,16 @@
 //! One append call, checked and measured before any lock is taken.
 
-use crate::backend::Appended;
+use crate::backend::{Appended, ProducerStamp};
 use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType};
-use crate::batch::{self, Attributes, Measure};
+use crate::batch::{self, Attributes, BatchHeader, Measure};
+use crate::log::producers::behind;
 
 /// A measured call. One record, the usual case, allocates nothing.
 #[derive(Debug)]
 pub struct Call<'a> {
     records: &'a [RawRecord<'a>],
+    /// Who makes it, of a producer with an id.
+    pub producer: Option<ProducerStamp>,
     first: Measure,
     rest: Vec<Measure>,
     /// Encoded bytes of all records.
@@ -28,6 +31,7 @@ impl<'a> Call<'a> {
         let first = size(head).map_err(|error| refuse(records, error))?;
         let mut call = Self {
             records,
+            producer: None,
             first,
             rest: Vec::new(),
             bytes: first.len,
@@ -82,6 +86,13 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn first_time(&self, stamp: Stamp) -> i64 {
         self.records.first().map_or(stamp.now, |record| stamp.of(record))
+    }
+
+    /// The greatest timestamp that a record gets.
+    pub fn last_time(&self, stamp: Stamp) -> i64 {
+        let now = (self.needs_now || stamp.is_append_time()).then_some(stamp.now);
+        let own = self.times.map(|(_, most)| most).filter(|_| !stamp.is_append_time());
+        now.max(own).unwrap_or(stamp.now)
     }
 
     /// Whether all timestamps can be told as differences to `base`.
@@ -149,9 +160,30 @@ impl Stamp {
         Appended { base_offset, timestamp_ms: now, timestamp_type, duplicate: false, exact: true }
     }
 
-    /// The attributes of a batch with such timestamps.
-    pub fn attributes(self) -> Attributes {
-        if self.is_append_time() { Attributes::LOG_APPEND_TIME } else { Attributes::NONE }
+    /// The header of a batch of such records that begins now, with the record number `at` of a
+    /// call of `producer`.
+    pub fn header(
+        self,
+        base_offset: u64,
+        base_timestamp: i64,
+        producer: Option<ProducerStamp>,
+        at: u32,
+    ) -> BatchHeader {
+        let time =
+            if self.is_append_time() { Attributes::LOG_APPEND_TIME } else { Attributes::NONE };
+        let empty = BatchHeader::empty(base_offset);
+        let Some(ProducerStamp { id, epoch, sequence, transactional }) = producer else {
+            return BatchHeader { attributes: time, base_timestamp, ..empty };
+        };
+        let kind = if transactional { Attributes::TRANSACTIONAL } else { Attributes::NONE };
+        BatchHeader {
+            attributes: time.with(kind),
+            base_timestamp,
+            producer_id: id,
+            producer_epoch: epoch,
+            base_sequence: behind(sequence, at),
+            ..empty
+        }
     }
 }
 

@@ -11,11 +11,13 @@ mod appender;
 mod budget;
 mod call;
 mod ceiling;
+mod committed;
 mod compact;
 mod housekeep;
 mod limits;
 mod losses;
 mod marks;
+mod numbered;
 mod open;
 mod read;
 mod reconfigure;
@@ -28,7 +30,10 @@ mod settle;
 mod shared;
 mod staged;
 mod through;
+#[allow(dead_code, reason = "the coordinator's side comes with its own change")]
+mod transactions;
 mod trim;
+mod turn;
 mod waiters;
 
 use std::fmt;
@@ -39,6 +44,7 @@ use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
 use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
+use crate::log::producers::AbortedTxn;
 use crate::log::{PartitionKey, SegmentLog, View};
 
 use crate::stage::Chunk;
@@ -54,6 +60,8 @@ pub use compact::Beginning;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
 pub use shared::Shared;
+#[allow(unused_imports, reason = "the coordinator's side comes with its own change")]
+pub use transactions::{Marker, OpenTransaction, ProducerState};
 
 /// One partition of one topic.
 pub struct Partition {
@@ -82,6 +90,8 @@ pub struct Partition {
     view: RwLock<Arc<View>>,
     /// How often a compaction has changed them.
     rewritten: AtomicU64,
+    /// The aborted transactions whose markers are in no segment yet.
+    aborted: RwLock<Vec<AbortedTxn>>,
     /// Offsets that do not exist although later ones do.
     gaps: RwLock<Vec<(u64, u64)>>,
     /// Who waits for the durable mark.

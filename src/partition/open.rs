@@ -8,15 +8,16 @@ use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
 use crate::base::{Durability, Error, ErrorKind, Result, TopicConfig, TopicPartition};
+use crate::log::producers::{AbortedTxn, Producers};
 use crate::log::{GapEvent, OpenReport, PartitionKey, Record, SegmentLog};
-use crate::stage::{Chunk, FoundChunk};
+use crate::stage::{BatchSpot, Chunk, FoundChunk};
 
 use super::appender::{Appender, generation};
 use super::ceiling::FIRST_CEILING;
 use super::limits::Limits;
 use super::marks::Marks;
 use super::reconfigure::batch_target;
-use super::staged::{Staged, StagedBatch};
+use super::staged::{Staged, StagedBatch, slice};
 use super::waiters::Waiters;
 use super::{Partition, Shared};
 
@@ -78,7 +79,10 @@ impl Partition {
     ) -> Result<Arc<Self>> {
         let files = Arc::clone(&shared.files);
         let (key, tp, config) = (spec.key, spec.tp.clone(), Arc::clone(&spec.config));
-        let log = SegmentLog::open(files, key, tp, config, opening.report)?;
+        let log = {
+            let now_ms = shared.clock.unix_ms();
+            SegmentLog::open(files, key, tp, config, now_ms, opening.report)?
+        };
         let (end, chunks) = (log.end_offset(), VecDeque::new());
         let mut recovered = Recovered { log, chunks, end, floor: 0, ceiling: None };
         recovered.adopt(&spec, found, opening);
@@ -113,7 +117,11 @@ impl Partition {
         if hole_only || clean {
             marks.endure(end);
         }
+        let now_ms = shared.clock.unix_ms();
+        let (producers, aborted) = replay_staged(&log, &chunks, now_ms);
+        marks.set_unstable(producers.first_unstable());
         let mut appender = Appender::new(end, shared.stage.incarnation(), chunks);
+        appender.producers = producers;
         let config_level = spec.config.durability;
         let timestamp_type = spec.config.message_timestamp_type;
         appender.reconfigure(batch_target(&spec.config), timestamp_type);
@@ -142,6 +150,7 @@ impl Partition {
             staged: RwLock::new(staged),
             view: RwLock::new(view),
             rewritten: AtomicU64::new(0),
+            aborted: RwLock::new(aborted),
             gaps: RwLock::new(gaps),
             durable_waiters: Mutex::new(Waiters::default()),
         });
@@ -259,6 +268,26 @@ fn staged_batches(chunks: &VecDeque<Chunk>, settled: u64) -> Staged {
         }
     }
     staged
+}
+
+/// The producers as of the end of the adopted chunks, and what markers in these abort.
+fn replay_staged(
+    log: &SegmentLog,
+    chunks: &VecDeque<Chunk>,
+    now_ms: i64,
+) -> (Producers, Vec<AbortedTxn>) {
+    let (mut producers, mut aborted) = (log.producers().clone(), Vec::new());
+    for chunk in chunks {
+        let reader = chunk.reader();
+        let Some(pin) = reader.pin() else { continue };
+        let settled = |spot: &&BatchSpot| spot.header.base_offset < log.end_offset();
+        for spot in chunk.batches().iter().skip_while(settled) {
+            let payload = slice(&pin, spot.position, spot.position + spot.len());
+            // Its bytes are proven. A control record of a later version is told by who reads it.
+            aborted.extend(producers.replay(&spot.header, payload, now_ms).ok().flatten());
+        }
+    }
+    (producers, aborted)
 }
 
 /// The stage cannot be trusted to hold this partition: a closed log promised more than is there.

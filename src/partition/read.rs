@@ -28,12 +28,7 @@ impl Partition {
         PartitionMarks { start, stable, visible, end: self.marks.end(), durable }
     }
 
-    /// Adds the visible batches from `request.from` on to `into`.
-    pub fn read(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
-        self.read_below(request, self.marks_for(request.isolation), into)
-    }
-
-    /// As `read`, but up to the log end: for tables, whose own decisions they replay.
+    /// All batches up to the log end, markers too: for tables, whose own decisions they replay.
     pub fn read_to_end(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
         let marks = self.marks_now();
         self.read_below(request, PartitionMarks { visible: marks.end, ..marks }, into)
@@ -44,7 +39,7 @@ impl Partition {
         self.error(Error::new(ErrorKind::CorruptMessage, damage.to_string()))
     }
 
-    fn read_below(
+    pub(super) fn read_below(
         &self,
         request: &Fetch,
         marks: PartitionMarks,

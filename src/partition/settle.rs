@@ -91,6 +91,10 @@ impl Partition {
         if !Arc::ptr_eq(&self.view.read(), &view) {
             *self.view.write() = view;
         }
+        let settled = log.end_offset();
+        if !self.aborted.read().is_empty() {
+            self.aborted.write().retain(|txn| txn.marker >= settled);
+        }
     }
 
     /// Gives the chunks back whose records all stand below `offset`. The flush lock is held.
@@ -132,6 +136,14 @@ impl Partition {
         }
     }
 
+    /// Records are lost: nobody is told any more that they are there.
+    fn note_loss(&self, from: u64, to: u64) {
+        self.shared.losses.note(&self.tp, from, to);
+        let mut appender = self.append.lock();
+        appender.end_turn();
+        appender.producers.forget(from, to);
+    }
+
     /// After a failed sync: moves what is not synced to new files, from the chunks where it still
     /// stands in them. True when there was anything to move.
     fn rescue_locked(&self, log: &mut SegmentLog) -> Result<bool> {
@@ -147,7 +159,7 @@ impl Partition {
         let placed = place_all(&work, &pins);
         let gaps = log.rescue(&placed, self.shared.clock.unix_ms()).map_err(|e| self.error(e))?;
         self.note_gaps(gaps.iter().map(|gap| (gap.from, gap.to)));
-        gaps.iter().for_each(|gap| self.shared.losses.note(&self.tp, gap.from, gap.to));
+        gaps.iter().for_each(|gap| self.note_loss(gap.from, gap.to));
         Ok(true)
     }
 }

@@ -109,6 +109,11 @@ impl Shared {
         self.stage.is_shared() && !self.stage_failed.load(Ordering::Acquire)
     }
 
+    /// How long a silent producer is remembered, in milliseconds.
+    pub(super) fn producer_expiration_ms(&self) -> i64 {
+        self.files.producer_expiration_ms()
+    }
+
     pub(super) fn condemn_stage(&self) {
         self.stage_failed.store(true, Ordering::Release);
     }

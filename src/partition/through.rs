@@ -12,7 +12,16 @@ use crate::log::{Placed, SegmentLog};
 
 use super::Partition;
 use super::call::{Call, Stamp, time_fits};
+use super::numbered::Known;
 use super::waiters::Woken;
+
+/// What became of the wish to write a large call.
+enum Turned {
+    /// The offsets from here on are its.
+    Busy(u64, Stamp),
+    /// It is there already.
+    Known(Known, Stamp),
+}
 
 impl Partition {
     /// Appends a large call. Other appends wait meanwhile, outside the lock.
@@ -28,7 +37,10 @@ impl Partition {
     ) -> Result<Appended> {
         let deadline = request.deadline(&*self.shared.clock);
         self.shared.relieve(call.bytes as u64);
-        let (base_offset, stamp) = self.become_busy(call, now, deadline)?;
+        let (base_offset, stamp) = match self.become_busy(call, now, deadline)? {
+            Turned::Known(known, stamp) => return Ok(self.answer_known(call, known, stamp)),
+            Turned::Busy(base_offset, stamp) => (base_offset, stamp),
+        };
         let (written, woken, sleeper) = self.write_through(call, stamp, base_offset);
         self.shared.room.wake_all();
         woken.wake();
@@ -36,12 +48,7 @@ impl Partition {
         written.map(|()| stamp.appended(base_offset))
     }
 
-    fn become_busy(
-        &self,
-        call: &Call<'_>,
-        now: i64,
-        deadline: Deadline<'_>,
-    ) -> Result<(u64, Stamp)> {
+    fn become_busy(&self, call: &Call<'_>, now: i64, deadline: Deadline<'_>) -> Result<Turned> {
         let count = call.count() as u64;
         loop {
             let settings = self.check(call, now)?;
@@ -52,9 +59,15 @@ impl Partition {
                     continue;
                 }
                 let low = appender.next_offset + count > appender.ceiling;
-                if !appender.busy && !low {
-                    appender.busy = true;
-                    return Ok((appender.next_offset, self.stamp(&appender, now)));
+                if !appender.busy {
+                    let stamp = self.stamp(&appender, now);
+                    if let Some(known) = self.judge(&mut appender, call, now)? {
+                        return Ok(Turned::Known(known, stamp));
+                    }
+                    if !low {
+                        appender.busy = true;
+                        return Ok(Turned::Busy(appender.next_offset, stamp));
+                    }
                 }
                 low
             };
@@ -105,11 +118,12 @@ impl Partition {
         self.publish_view(&log);
         if reached > base {
             appender.pass_through(reached);
+            appender.note_placed(call, base, stamp);
             // Everything staged has settled. What stays on the list would be taken for the
             // owner of the offsets that stand in the segment only.
             self.staged.write().clear();
         }
-        self.marks.set_end(reached);
+        self.publish_end(&mut appender, base);
         self.marks.settle(log.end_offset());
         let sleeper = if reached > base { self.list(&mut appender) } else { None };
         let woken = self.take_passed(&mut appender, reached);
@@ -134,15 +148,20 @@ fn encode(call: &Call<'_>, stamp: Stamp, base_offset: u64, epoch: u32) -> Result
     };
     let mut batches: Vec<Batch> = Vec::new();
     let mut rest = &*records;
-    let mut offset = base_offset;
+    let (mut offset, mut at) = (base_offset, 0);
     while let Some(first) = rest.first() {
         let base = stamp.of(first);
         let fits = |record: &&RawRecord<'_>| time_fits(base, stamp.of(record));
         let (run, after) = rest.split_at(rest.iter().take_while(fits).count());
         let mut batch = Batch::encode(offset, run, Some(stamp.now))?;
+        let own = stamp.header(offset, batch.header.base_timestamp, call.producer, at);
         batch.header.leader_epoch = epoch;
-        batch.header.attributes = stamp.attributes();
+        batch.header.attributes = own.attributes;
+        batch.header.producer_id = own.producer_id;
+        batch.header.producer_epoch = own.producer_epoch;
+        batch.header.base_sequence = own.base_sequence;
         offset = batch.header.next_offset();
+        at = at.saturating_add(batch.header.count);
         batches.push(batch);
         rest = after;
     }

@@ -50,6 +50,8 @@ pub struct LogConfig {
     pub cleaner_io_max_bytes_per_second: f64,
     /// How long compaction rests when time alone can give it something to do, in milliseconds.
     pub cleaner_backoff_ms: u64,
+    /// How long a producer with an id that appends nothing is remembered, in milliseconds.
+    pub producer_id_expiration_ms: u32,
     /// The level of topics that name none.
     pub durability: Durability,
     /// What holds for a topic that sets nothing.
@@ -83,6 +85,7 @@ impl LogConfig {
             offsets_retention_check_ms: 600_000,
             offset_metadata_max_bytes: 4_096,
             group_max_size: i32::MAX as u32,
+            producer_id_expiration_ms: 86_400_000,
             retention_check_ms: 300_000,
             cleaner_enable: true,
             cleaner_dedupe_buffer_bytes: 128 << 20,
@@ -105,6 +108,7 @@ impl LogConfig {
         config.retention_check_ms = number(check, config.own(check), 1, u64::MAX)?;
         config.take_cleaner()?;
         config.group_max_size = config.own_number("group.max.size", 1)?;
+        config.producer_id_expiration_ms = config.own_number("producer.id.expiration.ms", 1)?;
         config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
         Ok(config)
     }

@@ -78,6 +78,13 @@ pub const LOG_KEYS: &[Key] = &[
     .default("-1")
     .cluster("10080")
     .refuses(&[("0", "the least is 1, or -1 for ever")]),
+    Key::new(
+        "producer.id.expiration.ms",
+        Kind::Int(1, i32::MAX as i64),
+        "How long a partition remembers an idempotent producer that appends nothing, in ms. A \
+         producer with a name, and one with an open transaction, is never forgotten.",
+    )
+    .default("86400000"),
 ];
 
 /// What a log's key sets: a key of its own, or a topic's key in a unit of `factor`.

@@ -76,8 +76,9 @@ impl Group {
         }
         while !slice.is_over() {
             if !self.step(inputs, judge, maker, slice)? {
+                let all = self.inputs.clone().filter_map(|at| inputs.layer(at));
                 let finished = match self.output.take() {
-                    Some(output) => output.finish()?,
+                    Some(output) => output.finish(&all.cloned().collect::<Vec<_>>())?,
                     None => None,
                 };
                 let told = std::mem::take(&mut self.told);

@@ -12,6 +12,7 @@ use crate::log::layer::Layer;
 use crate::log::manifest::SegmentEnd;
 use crate::log::seal::finish_file;
 use crate::log::segment::{FIRST_BATCH, Segment};
+use crate::log::states::merged;
 
 /// One write takes about this many bytes.
 const WRITE_BYTES: usize = 1 << 20;
@@ -122,14 +123,16 @@ impl Output {
         Ok(())
     }
 
-    /// Footer, exact length, sync of contents and name. `None` if it has no batch.
-    pub(super) fn finish(mut self) -> Result<Option<Finished>> {
+    /// Footer, exact length, sync of contents and name. `None` if it has no batch. The footer says
+    /// of producers what those of `inputs` say.
+    pub(super) fn finish(mut self, inputs: &[Layer]) -> Result<Option<Finished>> {
         let Some(segment) = self.segment.0.clone() else { return Ok(None) };
         if self.position() == FIRST_BATCH {
             return Ok(None);
         }
         self.write(&segment)?;
         *segment.live.write() = std::mem::take(&mut self.entries);
+        segment.set_stored(merged(inputs)?);
         let layer = Layer {
             segment: Arc::clone(&segment),
             data_len: self.written,
@@ -140,7 +143,7 @@ impl Output {
         let (file_len, crc) = finish_file(&layer)?;
         let end = layer.end(file_len, crc);
         segment.end.get_or_init(|| end);
-        segment.live.write().clear();
+        segment.forget_live();
         segment.files.cache.set_dirty(segment.number, false);
         let layer = Layer::of_end(segment, &end);
         Ok(Some(Finished { segment: self.segment, layer, end }))

@@ -23,6 +23,8 @@ pub struct SegmentEnd {
     pub max_timestamp: Option<i64>,
     /// The footer's CRC; 0 without a footer.
     pub footer_crc: u32,
+    /// Whether something is known of producers at its end, or a marker in it aborts a transaction.
+    pub stateful: bool,
 }
 
 /// The end of one partition, staged records included, when the log was closed.
@@ -387,15 +389,26 @@ fn put_end(out: &mut Vec<u8>, end: &SegmentEnd) {
     put(out, &end.file_len.to_le_bytes());
     put(out, &end.next_offset.to_le_bytes());
     put(out, &end.max_timestamp.unwrap_or(0).to_le_bytes());
-    put(out, &u32::from(end.max_timestamp.is_some()).to_le_bytes());
+    let flags = u32::from(end.max_timestamp.is_some()) | u32::from(end.stateful) << 1;
+    put(out, &flags.to_le_bytes());
     put(out, &end.footer_crc.to_le_bytes());
 }
 
 fn end(body: &mut Fields<'_>) -> Result<SegmentEnd, Flaw> {
     let (data_len, file_len, next_offset) = (body.u64()?, body.u64()?, body.u64()?);
     let timestamp = body.i64()?;
-    let max_timestamp = body.flag()?.then_some(timestamp);
-    Ok(SegmentEnd { data_len, file_len, next_offset, max_timestamp, footer_crc: body.u32()? })
+    let flags = body.u32()?;
+    if flags > 3 {
+        return Err(Flaw::Unknown("a flag"));
+    }
+    Ok(SegmentEnd {
+        data_len,
+        file_len,
+        next_offset,
+        max_timestamp: (flags & 1 != 0).then_some(timestamp),
+        footer_crc: body.u32()?,
+        stateful: flags & 2 != 0,
+    })
 }
 
 fn decode_opened(body: &mut Fields<'_>) -> Result<Record, Flaw> {

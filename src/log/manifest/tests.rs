@@ -28,6 +28,7 @@ fn end(next_offset: u64) -> SegmentEnd {
         file_len: 720,
         next_offset,
         max_timestamp: Some(-5),
+        stateful: true,
         footer_crc: 77,
     }
 }

@@ -53,6 +53,7 @@ impl Bed {
             KEY,
             name(),
             Arc::new(config.clone()),
+            0,
             &mut report,
         )?;
         log.tail().judge(&name(), log.end_offset())?;

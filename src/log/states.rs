@@ -1,0 +1,135 @@
+//! What segments say of producers: in their footers, or by their batches where those are missing.
+
+use super::cursor::{Cursor, Trouble};
+use super::layer::{Layer, NO_FOOTER};
+use super::producers::{self, AbortedTxn, Producers, Stored};
+use super::segment::FIRST_BATCH;
+use super::source::Source;
+use super::view::View;
+use crate::base::Result;
+
+impl Layer {
+    /// What the footer says; `None` when the batches must be asked.
+    fn stored(&self) -> Result<Option<Stored>> {
+        if !self.segment.is_stateful() {
+            return Ok(Some(Stored::default()));
+        }
+        let Some((file_len, crc)) = self.sealed.filter(|(_, crc)| *crc != NO_FOOTER) else {
+            return Ok(None);
+        };
+        let mut source = Source::read(self.segment.file()?);
+        let footer = self.footer(&mut source, file_len, crc)?;
+        Ok(footer.and_then(|footer| producers::decode(&footer.state)))
+    }
+
+    /// Adds what the batches say. What stands behind a damaged one is not known then: reading it
+    /// is an error that somebody will see, and no reason to refuse the rest of the log.
+    fn replay_onto(&self, producers: &mut Producers, now_ms: i64) -> Result<()> {
+        let (segment, base) = (&*self.segment, self.segment.base_offset);
+        let source = Source::read(segment.file()?);
+        let mut cursor = Cursor::new(source, segment.salt, FIRST_BATCH, self.data_len, base);
+        loop {
+            match replay_next(&mut cursor, producers, now_ms) {
+                Ok(true) => {}
+                Ok(false) | Err(Trouble::Bad { unknown: false, .. }) => return Ok(()),
+                Err(trouble) => return Err(trouble.into_error(segment, cursor.next_offset())),
+            }
+        }
+    }
+
+    /// The transactions that markers in it abort, of a segment that will be written again: what is
+    /// read now is not to be kept.
+    pub(super) fn aborted_at_close(&self) -> Result<Vec<AbortedTxn>> {
+        if let Some(stored) = self.stored()? {
+            return Ok(stored.aborted);
+        }
+        let mut source = Source::read(self.segment.file()?);
+        Ok(self.scan_all(&mut source)?.aborted)
+    }
+
+    /// The transactions that markers in it abort.
+    fn aborted(&self) -> Result<Vec<AbortedTxn>> {
+        if let Some((file_len, crc, layer)) = self.as_sealed() {
+            if !self.segment.is_stateful() {
+                return Ok(Vec::new());
+            }
+            return Ok(layer.loaded(file_len, crc)?.aborted.to_vec());
+        }
+        match self.segment.aborted.read().clone() {
+            // Sealed in between: they stand in the footer now.
+            gone if gone.is_empty() && self.segment.end.get().is_some() => self.aborted(),
+            live => Ok(live),
+        }
+    }
+}
+
+fn replay_next(
+    cursor: &mut Cursor,
+    producers: &mut Producers,
+    now_ms: i64,
+) -> Result<bool, Trouble> {
+    let position = cursor.position();
+    let Some(header) = cursor.header()? else { return Ok(false) };
+    let replayed = if header.attributes.is_control() {
+        let batch = cursor.batch(header)?;
+        producers.replay(&header, &batch.payload, now_ms)
+    } else {
+        cursor.skip(&header);
+        producers.replay(&header, &[], now_ms)
+    };
+    match replayed {
+        Ok(_) => Ok(true),
+        Err(flaw) => Err(Trouble::Bad { position, reason: flaw.reason, unknown: flaw.version }),
+    }
+}
+
+/// The producers as of the end of these layers, which are sealed.
+pub(super) fn producers_behind(layers: &[Layer], now_ms: i64) -> Result<Producers> {
+    let mut known = (Producers::default(), 0);
+    for (at, layer) in layers.iter().enumerate().rev() {
+        if let Some(stored) = layer.stored()? {
+            known = (stored.producers, at + 1);
+            break;
+        }
+    }
+    let (mut producers, from) = known;
+    for layer in layers.iter().skip(from) {
+        layer.replay_onto(&mut producers, now_ms)?;
+    }
+    Ok(producers)
+}
+
+/// What the footer of the segment says that takes the place of these.
+pub(super) fn merged(layers: &[Layer]) -> Result<Vec<u8>> {
+    let Some(last) = layers.last() else { return Ok(Vec::new()) };
+    let mut aborted = Vec::new();
+    for layer in layers {
+        aborted.extend(layer.aborted()?);
+    }
+    let stored = last.stored()?;
+    // Where the footer of the last one is missing, so is this: who wants it asks the batches.
+    Ok(stored.map_or(vec![0], |stored| producers::encode(&stored.producers, &aborted)))
+}
+
+impl View {
+    /// The aborted transactions of which records lie in `from..to` (B35), as far as their markers
+    /// stand in segments.
+    ///
+    /// # Errors
+    /// `StorageError` from the disk; `CorruptMessage` where a footer is missing and a batch is bad.
+    pub fn aborted(&self, from: u64, to: u64) -> Result<Vec<AbortedTxn>> {
+        let mut found = Vec::new();
+        for layer in self.layers_from(from) {
+            for txn in layer.aborted()? {
+                if txn.overlaps(from, to) {
+                    found.push(txn);
+                }
+                // Whatever began below has ended by here.
+                if txn.marker >= from && txn.stable >= to {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
