@@ -255,13 +255,15 @@ impl EventLogBuilder {
     /// files that are deleted but still read. Whole blocks of 4 KiB count; what the file system
     /// needs for itself does not. At least 1 MiB more than the stage. Default: no limit.
     ///
-    /// When less than a sixteenth of it is left the oldest segments are deleted, of all topics
-    /// whose `cleanup.policy` has `delete` (the default), until an eighth is free; the segments
+    /// When less than an eighth of it is left the oldest segments are deleted, of all topics whose
+    /// `cleanup.policy` has `delete` (the default), until three sixteenths are free; the segments
     /// that are written are ended for it where there are no others. Nothing else is deleted, and
     /// nothing that consumers cannot see yet. Each deletion is told by
-    /// [`Admin::take_events`](crate::Admin::take_events). Segments grow to a sixteenth of the
-    /// budget at most, but not less than 64 KiB, whatever `segment.bytes` says. When nothing may
-    /// be deleted appends fail with `StorageFull`, and go on by themselves once there is room.
+    /// [`Admin::take_events`](crate::Admin::take_events). Compacted topics are compacted then,
+    /// whatever `min.cleanable.dirty.ratio` says; a sixteenth is kept for what that writes.
+    /// Segments grow to a sixteenth of the budget at most, but not less than 64 KiB, whatever
+    /// `segment.bytes` says. When nothing may be deleted appends fail with `StorageFull`, and go
+    /// on by themselves once there is room.
     ///
     /// ```
     /// use alluvium::{EventLog, NewTopic, OffsetSpec, TopicPartition};

@@ -185,10 +185,11 @@ impl Active {
         if upto <= self.allocated {
             return Ok(());
         }
+        let need = upto.next_multiple_of(BLOCK);
+        self.segment.files.check_room(need - self.allocated, &self.segment.path)?;
         let file = self.segment.file()?;
         let step = self.allocated.clamp(FIRST_STEP, LAST_STEP);
         let most = (FIRST_BATCH + u64::from(config.segment_bytes)).next_multiple_of(BLOCK);
-        let need = upto.next_multiple_of(BLOCK);
         let wish = self.allocated.saturating_add(step).min(most).next_multiple_of(BLOCK).max(need);
         let wish = if self.segment.files.is_tight(wish - self.allocated) { need } else { wish };
         for target in [wish, need] {

@@ -28,7 +28,7 @@ const MAX_WARNINGS: usize = 64;
 const LEAST_FILES: usize = 16;
 const MOST_FILES: usize = 1_024;
 
-/// A budget is divided into so many parts: one is kept free, and no segment is larger.
+/// A budget is divided into so many parts: two are kept free, and no segment is larger.
 const SHARES: u64 = 16;
 const LEAST_SEGMENT: u32 = 64 << 10;
 
@@ -54,8 +54,10 @@ pub struct FilesOptions {
 pub struct Room {
     /// What the log may take, and has taken.
     pub budget: Arc<DiskBudget>,
-    /// With less left than this nothing is reserved in advance.
+    /// With less left than this nothing is reserved in advance, and old segments go.
     pub least_free: u64,
+    /// So much is left to compaction: what it writes takes room before anything is free.
+    pub kept: u64,
     /// No segment grows larger, whatever its topic says: there must be some that can go.
     pub segment_bytes: u32,
 }
@@ -86,7 +88,8 @@ impl Room {
     pub fn new(budget: Arc<DiskBudget>, fixed: u64) -> Self {
         let share = budget.limit().saturating_sub(fixed) / SHARES;
         let segment_bytes = u32::try_from(share).unwrap_or(u32::MAX).max(LEAST_SEGMENT);
-        Self { budget, least_free: share, segment_bytes }
+        let kept = u64::from(segment_bytes);
+        Self { budget, least_free: share + kept, kept, segment_bytes }
     }
 }
 
@@ -394,6 +397,22 @@ impl LogFiles {
                 Arc::new(TopicConfig { segment_bytes, ..(*config).clone() })
             }
             _ => config,
+        }
+    }
+
+    /// Refuses `more` bytes of records that would take the room that compaction needs for a
+    /// segment: without it nothing would ever become free.
+    pub(super) fn check_room(&self, more: u64, path: &Path) -> Result<()> {
+        match &self.room {
+            Some(room) if room.budget.free() < more.saturating_add(room.kept) => {
+                let (limit, kept) = (room.budget.limit(), room.kept);
+                let message = format!(
+                    "{more} bytes more: max_disk_bytes is {limit}, of which compaction keeps {kept}"
+                );
+                let error = io::Error::new(io::ErrorKind::StorageFull, message);
+                Err(Error::io("reserve space for", path, error))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -43,6 +43,11 @@ impl Growth {
         Self { position, indexer, next_offset, first_timestamp, ..self }
     }
 
+    /// The first batch's greatest timestamp.
+    pub(super) fn first_timestamp(&self) -> Option<i64> {
+        self.first_timestamp
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.position == FIRST_BATCH
     }

@@ -140,6 +140,12 @@ impl SegmentLog {
         self.view.facts().collect()
     }
 
+    /// The greatest timestamp of the first batch of the segment that is written.
+    #[must_use]
+    pub fn active_since(&self) -> Option<i64> {
+        self.active.as_ref().filter(|active| !active.is_empty())?.growth.first_timestamp()
+    }
+
     /// Ends the active segment; the next batch begins another. What it held, if it held anything.
     pub fn roll(&mut self) -> Option<SegmentFacts> {
         let rolled = self.active.as_ref().filter(|active| !active.is_empty())?.layer().facts();

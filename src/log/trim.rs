@@ -21,6 +21,17 @@ impl SegmentLog {
     /// `InvalidRequest` above the end; `StorageError` from the manifest: the start has moved,
     /// the call may be repeated to free the space.
     pub fn set_start(&mut self, offset: u64) -> Result<()> {
+        self.begin_start(offset)?;
+        self.finish_start()
+    }
+
+    /// As [`set_start`](Self::set_start) up to the first sync: for many partitions that share it.
+    /// The offset must be where a segment begins or the log ends. Returns what the manifest is to
+    /// be synced to before [`finish_start`](Self::finish_start).
+    ///
+    /// # Errors
+    /// `InvalidRequest` above the end; `StorageError` from the manifest: nothing has changed.
+    pub fn begin_start(&mut self, offset: u64) -> Result<u64> {
         self.check_open()?;
         if offset > self.end {
             let end = self.end;
@@ -29,6 +40,14 @@ impl SegmentLog {
         if offset > self.start {
             self.move_start(offset)?;
         }
+        Ok(self.manifest_position)
+    }
+
+    /// Makes a start durable and lets go of the files below it.
+    ///
+    /// # Errors
+    /// `StorageError` from the manifest: the call may be repeated to free the space.
+    pub fn finish_start(&mut self) -> Result<()> {
         self.files.manifest().sync_to(self.manifest_position)?;
         self.bury()?;
         self.synced = self.synced.max(self.start);

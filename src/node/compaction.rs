@@ -106,7 +106,7 @@ impl Compactor {
                 let waits = choice.waits || !state.failures.is_empty();
                 return (None, waits.then(|| now.saturating_add(self.rules.backoff)));
             };
-            match partition.begin_compaction(false, self.rules.map_bytes) {
+            match partition.begin_compaction(self.shared.is_tight(), self.rules.map_bytes) {
                 Ok(Beginning::Begun(pass)) => state.run = Some(Run { partition, pass }),
                 Ok(_) => {}
                 Err(error) => self.fail(&mut state, &partition, error),
@@ -147,13 +147,20 @@ impl Compactor {
     fn choose(&self, failures: &HashMap<PartitionKey, Failure>, now: Duration) -> Choice {
         let mut choice = Choice { dirtiest: None, waits: false };
         let mut dirtiest = -1.0;
+        let tight = self.shared.is_tight();
         for partition in self.compacted(None) {
             if failures.get(&partition.key()).is_some_and(|failure| failure.retry_at > now) {
                 continue;
             }
+            match partition.end_overdue() {
+                Ok(waits) => choice.waits |= waits,
+                Err(error) => self.shared.files().warn(error),
+            }
             let (verdict, standing) = partition.compaction_verdict();
             choice.waits |= standing.waits;
-            if verdict == Verdict::Due && standing.ratio() > dirtiest {
+            // Where there is hardly room for more, any gain is welcome.
+            let due = verdict == Verdict::Due || tight && verdict == Verdict::TooClean;
+            if due && standing.ratio() > dirtiest {
                 dirtiest = standing.ratio();
                 choice.dirtiest = Some(partition);
             }

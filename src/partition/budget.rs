@@ -1,7 +1,7 @@
 //! A disk budget that holds: when little of it is left the oldest segments go.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -10,6 +10,9 @@ use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::log::Room;
 
 use super::{Partition, Shared};
+
+/// A smaller active segment is not ended for compaction.
+const WORTH_ENDING: u64 = 16 << 10;
 
 /// Who can give room, and what was taken from them.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ impl Shared {
     /// Makes room where the log has a budget and less of it is left than is kept free beside
     /// `wanted` bytes. True when anything went. To be called under no lock of a partition.
     ///
+    /// Where that is not enough, compacted topics are made ready to be compacted.
+    ///
     /// In this order: what is reserved behind the active segments; the oldest segments of topics
     /// that allow deletion; then their active segments, which are ended first. What must not be
     /// deleted, or is not visible yet, is never touched.
@@ -90,7 +95,7 @@ impl Shared {
             return true;
         }
         let list: Vec<_> = relief.members.lock().list.iter().filter_map(Weak::upgrade).collect();
-        let goal = relief.room.least_free.saturating_mul(2).saturating_add(wanted);
+        let goal = (relief.room.least_free + relief.room.kept).saturating_add(wanted);
         let before = relief.room.budget.missing(goal);
         list.iter().for_each(|partition| partition.give_back_reserve());
         // Readers may keep the files of what has gone for a while: it counts as free.
@@ -100,11 +105,22 @@ impl Shared {
             list.iter().for_each(|partition| partition.end_for_room());
             left = relief.delete_closed(&list, left);
         }
+        if left > 0 {
+            // What is compacted may become smaller.
+            list.iter().for_each(|partition| partition.end_for_compaction());
+            self.agenda().call();
+        }
         left < before
     }
 }
 
 impl Shared {
+    /// Whether little is left of the log's disk budget.
+    pub fn is_tight(&self) -> bool {
+        let tight = |relief: &Relief| relief.room.budget.free() < relief.room.least_free;
+        self.relief.as_ref().is_some_and(tight)
+    }
+
     /// After a write that found no space: whether there may be some now.
     pub(super) fn relieve_after(&self, failure: Option<&Error>) -> bool {
         let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
@@ -114,23 +130,34 @@ impl Shared {
 
 impl Relief {
     /// Deletes the oldest segments first, until `left` bytes are free; what could not be had.
+    /// One sync of the manifest serves all of them.
     fn delete_closed(&self, members: &[Arc<Partition>], mut left: u64) -> u64 {
         let oldest = |(at, partition): (usize, &Arc<Partition>)| {
             Some((Reverse(partition.oldest_deletable()?), at))
         };
         let mut heads: BinaryHeap<_> = members.iter().enumerate().filter_map(oldest).collect();
+        let (mut begun, mut position) = (BTreeSet::new(), 0);
         while left > 0
             && let Some((_, at)) = heads.pop()
             && let Some(partition) = members.get(at)
         {
             match partition.drop_oldest() {
-                Ok(Some(bytes)) => {
+                Ok(Some((bytes, synced_by))) => {
                     left = left.saturating_sub(bytes);
                     self.tell(partition, bytes);
+                    begun.insert(at);
+                    position = position.max(synced_by);
                     heads.extend(oldest((at, partition)));
                 }
                 Ok(None) => {}
                 Err(error) => partition.shared.files.warn(error),
+            }
+        }
+        for partition in begun.into_iter().filter_map(|at| members.get(at)) {
+            let files = &partition.shared.files;
+            let synced = files.manifest().sync_to(position);
+            if let Err(error) = synced.and_then(|()| partition.finish_drop()) {
+                files.warn(error);
             }
         }
         left
@@ -154,16 +181,29 @@ impl Partition {
         visible.then_some(first.max_timestamp.unwrap_or(i64::MIN))
     }
 
-    /// Deletes the oldest segment; its bytes.
-    fn drop_oldest(&self) -> Result<Option<u64>> {
+    /// Takes the oldest segment from readers: its bytes, and what the manifest is to be synced to
+    /// before [`finish_drop`](Self::finish_drop).
+    fn drop_oldest(&self) -> Result<Option<(u64, u64)>> {
         let mut log = self.flush.lock();
         let first = log.view().first_closed();
         let Some(first) = first.filter(|s| s.next_offset <= self.visible() && self.may_give())
         else {
             return Ok(None);
         };
-        self.move_start(&mut log, first.next_offset)?;
-        Ok(Some(first.bytes))
+        let begun = log.begin_start(first.next_offset);
+        self.publish_segments(&log);
+        self.marks.begin(log.start_offset());
+        Ok(Some((first.bytes, begun.map_err(|e| self.error(e))?)))
+    }
+
+    /// Lets go of the files that were taken from readers.
+    fn finish_drop(&self) -> Result<()> {
+        let mut log = self.flush.lock();
+        let finished = log.finish_start();
+        self.publish_segments(&log);
+        self.note_synced(&log);
+        self.release(log.synced_offset());
+        finished.map_err(|e| self.error(e))
     }
 
     /// Ends the active segment as it stands, without what is staged, so that it can go.
@@ -174,6 +214,24 @@ impl Partition {
         let mut log = self.flush.lock();
         if log.roll().is_some() {
             self.publish_segments(&log);
+        }
+    }
+
+    /// Ends and seals the active segment of a compacted topic, if it is worth it: only what is not
+    /// written any more is compacted.
+    fn end_for_compaction(&self) {
+        if !self.is_compacted() || self.is_closed() {
+            return;
+        }
+        let ended = {
+            let mut log = self.flush.lock();
+            let worth = log.facts().last().is_some_and(|last| last.bytes >= WORTH_ENDING);
+            let ended = worth && log.roll().is_some();
+            self.publish_segments(&log);
+            ended
+        };
+        if ended && let Err(error) = self.seal_behind() {
+            self.shared.files.warn(error);
         }
     }
 

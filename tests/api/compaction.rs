@@ -485,3 +485,26 @@ fn what_is_asked_of_an_unknown_or_uncompacted_topic() {
         assert_eq!(closed.kind(), ErrorKind::Closed);
     });
 }
+
+#[test]
+fn a51_a_lag_that_is_bounded_holds_also_where_nobody_appends_any_more() {
+    let lag = [("max.compaction.lag.ms", "3600000"), ("min.cleanable.dirty.ratio", "1")];
+    on_each(&lag, |_, log, clock, topic| {
+        let producer = producer(log);
+        for value in ["old", "new"] {
+            put(&producer, topic.record(value).key("k"));
+        }
+        let ticks = |log: &EventLog| {
+            for _ in 0..10 {
+                log.tick();
+            }
+        };
+        ticks(log);
+        clock.advance(HOUR);
+        ticks(log);
+        assert_eq!(offsets(log, "t"), [0, 1], "not a millisecond too soon");
+        clock.advance(HOUR);
+        ticks(log);
+        assert_eq!(offsets(log, "t"), [1]);
+    });
+}

@@ -425,7 +425,7 @@ fn a48_a_trim_survives_a_crash_at_every_operation() {
 
 #[test]
 fn a37_a_roll_and_a_retention_pass_survive_a_crash_at_every_operation() {
-    every_point(EXPIRED, 5);
+    every_point(EXPIRED, 7);
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn a62_a_compaction_survives_a_crash_at_every_operation() {
 
 #[test]
 fn a_disk_budget_survives_a_crash_at_every_operation() {
-    every_point(LIMITED, 5);
+    every_point(LIMITED, 11);
 }
 
 #[test]
