@@ -370,16 +370,16 @@ fn g01_the_latest_flight_of_each_aircraft_is_kept() {
         check_sample(&text);
         let latest = text.lines().find(|line| line.starts_with("latest")).unwrap();
         assert!(
-            latest.contains("1,730 aircraft and NA of 4,334 flights, as the input says"),
+            latest.contains("1,730 aircraft and NA are left of 4,334 flights, as the input says"),
             "{latest}"
         );
     }
     // Over what was there before.
     let room = tempfile::tempdir().unwrap();
     let dir = room.path().join("log");
-    for all in ["4,334", "6,065"] {
+    for _ in 0..2 {
         let text = printed(&["--dir", dir.to_str().unwrap(), "--compact"]);
-        assert!(text.contains(&format!("1,730 aircraft and NA of {all} flights")), "{text}");
+        assert!(text.contains("1,730 aircraft and NA are left of 4,334 flights"), "{text}");
     }
 }
 
