@@ -51,6 +51,7 @@ impl SegmentLog {
         let config = files.fit(config);
         let mut opening = Opening::new(&files, key, &name, &config, gaps);
         opening.now_ms = now_ms;
+        opening.carried = known.producers().to_vec();
         let segments = known.segments();
         for (position, state) in segments.iter().enumerate() {
             let below = segments.get(position + 1).map_or(u64::MAX, |next| next.base_offset);
@@ -85,6 +86,8 @@ struct Opening<'a> {
     synced: u64,
     /// The producers as of the end of the layers, once that was asked for.
     producers: Option<Producers>,
+    /// What the manifest says of them, where segments do not.
+    carried: Vec<u8>,
     now_ms: i64,
 }
 
@@ -110,6 +113,7 @@ impl<'a> Opening<'a> {
             next: None,
             synced: 0,
             producers: None,
+            carried: Vec::new(),
             now_ms: 0,
         }
     }
@@ -118,7 +122,7 @@ impl<'a> Opening<'a> {
     fn producers(&mut self) -> Result<Producers> {
         match &self.producers {
             Some(known) => Ok(known.clone()),
-            None => states::producers_behind(&self.layers, self.now_ms),
+            None => states::producers_behind(&self.carried, &self.layers, self.now_ms),
         }
     }
 
@@ -175,7 +179,7 @@ impl<'a> Opening<'a> {
         }
         let mut layer = Layer::of_end(Arc::clone(&segment), end);
         let all: Vec<_> = self.layers.iter().chain([&layer]).cloned().collect();
-        self.producers = Some(states::producers_behind(&all, self.now_ms)?);
+        self.producers = Some(states::producers_behind(&self.carried, &all, self.now_ms)?);
         *segment.aborted.write() = layer.aborted_at_close()?;
         layer.sealed = None;
         let (entries, created_ms) = layer.reopen(end.file_len, end.footer_crc)?;
@@ -339,7 +343,17 @@ impl<'a> Opening<'a> {
     fn finish(mut self, start: u64, compacted: u64) -> Result<SegmentLog> {
         let producers = self.producers()?;
         let Opening {
-            files, key, name, config, gaps, mut layers, mut active, mut dead, tail, ..
+            files,
+            key,
+            name,
+            config,
+            gaps,
+            mut layers,
+            mut active,
+            mut dead,
+            tail,
+            carried,
+            ..
         } = self;
         let end = gaps.behind(self.next.unwrap_or(0)).max(start);
         let end = gaps.behind(end);
@@ -376,6 +390,7 @@ impl<'a> Opening<'a> {
             gaps,
             tail,
             producers,
+            carried,
             manifest_position: 0,
             failed: None,
             is_closed: false,

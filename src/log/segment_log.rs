@@ -53,6 +53,8 @@ pub struct SegmentLog {
     pub(super) tail: Tail,
     /// The producers with ids, as of the end.
     pub(super) producers: Producers,
+    /// What the manifest says of them, where no footer does.
+    pub(super) carried: Vec<u8>,
     /// The manifest must be durable up to here before anything more counts as synced.
     pub(super) manifest_position: u64,
     /// A sync failed: what is not synced must move to new files first.

@@ -2,8 +2,10 @@
 
 use super::cursor::{Cursor, Trouble};
 use super::layer::{Layer, NO_FOOTER};
+use super::manifest::Record;
 use super::producers::{self, AbortedTxn, Producers, Stored};
 use super::segment::FIRST_BATCH;
+use super::segment_log::SegmentLog;
 use super::source::Source;
 use super::view::View;
 use crate::base::Result;
@@ -83,9 +85,11 @@ fn replay_next(
     }
 }
 
-/// The producers as of the end of these layers, which are sealed.
-pub(super) fn producers_behind(layers: &[Layer], now_ms: i64) -> Result<Producers> {
-    let mut known = (Producers::default(), 0);
+/// The producers as of the end of these layers; of what is in front of them the manifest has
+/// `carried` something, as a footer says it.
+pub(super) fn producers_behind(carried: &[u8], layers: &[Layer], now_ms: i64) -> Result<Producers> {
+    let carried = producers::decode(carried).unwrap_or_default();
+    let mut known = (carried.producers, 0);
     for (at, layer) in layers.iter().enumerate().rev() {
         if let Some(stored) = layer.stored()? {
             known = (stored.producers, at + 1);
@@ -97,6 +101,36 @@ pub(super) fn producers_behind(layers: &[Layer], now_ms: i64) -> Result<Producer
         layer.replay_onto(&mut producers, now_ms)?;
     }
     Ok(producers)
+}
+
+impl SegmentLog {
+    /// The record that goes on to say what is known of producers when the first `below` segments
+    /// that are not written any more go, and the active one too if `all` go. None where a footer
+    /// that stays says it.
+    pub(super) fn carry_producers(&self, below: usize, all: bool) -> Result<Option<Record>> {
+        let has_footer = |layer: &Layer| layer.sealed.is_some_and(|(_, crc)| crc != NO_FOOTER);
+        let (gone, stay) = self.closed.split_at(below.min(self.closed.len()));
+        let next = gone.last().map(|layer| layer.next_offset);
+        let (offset, producers) = match (all, next) {
+            (true, _) => (self.end, self.producers.clone()),
+            (false, Some(next)) if !stay.iter().any(has_footer) => {
+                (next, self.producers_behind_gone(gone)?)
+            }
+            _ => return Ok(None),
+        };
+        let state = producers::encode(&producers, &[]);
+        Ok((!state.is_empty()).then_some(Record::Producers { key: self.key, offset, state }))
+    }
+
+    fn producers_behind_gone(&self, gone: &[Layer]) -> Result<Producers> {
+        let Some(last) = gone.last() else { return Ok(Producers::default()) };
+        if last.sealed.is_none() {
+            // It was noted when the next one was begun.
+            let stored = producers::decode(&last.segment.stored());
+            return Ok(stored.unwrap_or_default().producers);
+        }
+        producers_behind(&self.carried, gone, 0)
+    }
 }
 
 /// What the footer of the segment says that takes the place of these.

@@ -58,13 +58,18 @@ impl SegmentLog {
     fn move_start(&mut self, offset: u64) -> Result<()> {
         let below = self.closed.iter().take_while(|layer| layer.next_offset <= offset).count();
         let all = self.active.as_ref().is_some_and(|active| active.growth.next_offset <= offset);
+        let producers = self.carry_producers(below, all)?;
         let active = self.active.iter().filter(|_| all).map(|active| &active.segment);
         let closed = self.closed.iter().take(below).map(|layer| &layer.segment);
         let mut gone: Vec<_> = closed.chain(active).map(Arc::clone).collect();
         let mut records = vec![Record::LogStart { key: self.key, offset }];
         gone.append(&mut self.dead.clone());
+        records.extend(producers.clone());
         records.extend(gone.iter().map(|s| Record::SegmentRetired { number: s.number }));
         self.manifest_position = self.files.manifest().append(&records)?;
+        if let Some(Record::Producers { state, .. }) = producers {
+            self.carried = state;
+        }
         self.dead.clear();
         self.retiring.append(&mut gone);
         Arc::make_mut(&mut self.closed).drain(..below);

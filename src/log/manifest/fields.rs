@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
+    /// All that remains.
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Flaw> {
         self.bytes(N)?.try_into().map_err(|_| Flaw::Bad("it ends too early"))
     }

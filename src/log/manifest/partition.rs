@@ -32,6 +32,8 @@ pub struct PartitionState {
     pub(super) ceiling: u64,
     /// Below it no record has a newer one of its key below it.
     pub(super) compacted: u64,
+    /// What was known of producers as of an offset, where no footer says it any more.
+    pub(super) producers: (u64, Vec<u8>),
     pub(super) segments: Vec<SegmentState>,
     pub(super) gaps: Vec<Gap>,
 }
@@ -53,6 +55,12 @@ impl PartitionState {
     #[must_use]
     pub fn compacted(&self) -> u64 {
         self.compacted
+    }
+
+    /// What is known of producers without any segment, as in a footer.
+    #[must_use]
+    pub fn producers(&self) -> &[u8] {
+        &self.producers.1
     }
 
     /// The least offset that a new segment may begin with.
@@ -140,6 +148,10 @@ impl PartitionState {
         if let Some(segment) = self.segments.get_mut(position) {
             segment.sealed = Some(end);
         }
+        if end.footer_crc != 0 {
+            // Its footer says all.
+            self.producers = (0, Vec::new());
+        }
         self.floor = self.floor.max(end.next_offset);
         Ok(())
     }
@@ -218,6 +230,10 @@ impl PartitionState {
         }
         if self.compacted > 0 {
             out.push(Record::Compacted { key, offset: self.compacted });
+        }
+        if !self.producers.1.is_empty() {
+            let (offset, state) = self.producers.clone();
+            out.push(Record::Producers { key, offset, state });
         }
         out.extend(self.gaps.iter().map(|gap| Record::Gap { key, from: gap.from, to: gap.to }));
     }

@@ -161,6 +161,15 @@ pub enum Record {
         /// Where the next compaction begins to look for keys.
         offset: u64,
     },
+    /// What was known of producers when the last segment went that said it, or that any did.
+    Producers {
+        /// The partition.
+        key: PartitionKey,
+        /// It is as of this offset.
+        offset: u64,
+        /// As in a footer; a multiple of 8 bytes.
+        state: Vec<u8>,
+    },
 }
 
 const HEAD_BYTES: usize = 8;
@@ -180,6 +189,7 @@ const NUMBERS: u8 = 13;
 const FLOOR: u8 = 14;
 const SEGMENTS_REPLACED: u8 = 15;
 const COMPACTED: u8 = 16;
+const PRODUCERS: u8 = 17;
 
 impl Record {
     /// Whether this record must be writable on a full disk: it frees space, or an open, a trim
@@ -192,7 +202,7 @@ impl Record {
                 true
             }
             R::LogStart { .. } | R::Gap { .. } => true,
-            R::SegmentsReplaced { .. } | R::Compacted { .. } => true,
+            R::SegmentsReplaced { .. } | R::Compacted { .. } | R::Producers { .. } => true,
             R::Opened { .. } | R::Checkpoint { .. } | R::Closed { .. } => true,
             R::SegmentCreated { .. } | R::Ceiling { .. } | R::Stage { .. } => false,
             R::LogCreated { .. } | R::Numbers { .. } | R::Floor { .. } => false,
@@ -220,6 +230,7 @@ impl Record {
             | Record::Floor { key, .. }
             | Record::SegmentsReplaced { key, .. }
             | Record::Compacted { key, .. }
+            | Record::Producers { key, .. }
             | Record::Gap { key, .. } => Some(key),
             _ => None,
         }
@@ -243,6 +254,7 @@ impl Record {
             Record::Floor { .. } => FLOOR,
             Record::SegmentsReplaced { .. } => SEGMENTS_REPLACED,
             Record::Compacted { .. } => COMPACTED,
+            Record::Producers { .. } => PRODUCERS,
         }
     }
 
@@ -267,6 +279,10 @@ impl Record {
             | Record::Ceiling { key, offset }
             | Record::Compacted { key, offset }
             | Record::Floor { key, offset } => put_place(out, key, *offset),
+            Record::Producers { key, offset, state } => {
+                put_place(out, key, *offset);
+                put(out, state);
+            }
             Record::Gap { key, from, to } => {
                 put_place(out, key, *from);
                 put(out, &to.to_le_bytes());
@@ -348,6 +364,10 @@ impl Record {
             COMPACTED => {
                 let (key, offset) = place(body)?;
                 Record::Compacted { key, offset }
+            }
+            PRODUCERS => {
+                let (key, offset) = place(body)?;
+                Record::Producers { key, offset, state: body.rest().to_vec() }
             }
             _ => return Err(Flaw::Unknown("a record of an unknown kind")),
         })

@@ -163,6 +163,7 @@ impl ManifestState {
                 }
                 Record::LogStart { key, .. }
                 | Record::Compacted { key, .. }
+                | Record::Producers { key, .. }
                 | Record::Ceiling { key, .. }
                 | Record::Floor { key, .. }
                 | Record::Gap { key, .. } => excerpt.copy_partition(self, key),
@@ -242,6 +243,10 @@ impl ManifestState {
             }
             Record::Compacted { key, offset } => {
                 self.partition_mut(key).raise_compacted(*offset)?;
+                self.prune(key);
+            }
+            Record::Producers { key, offset, state } => {
+                self.partition_mut(key).producers = (*offset, state.clone());
                 self.prune(key);
             }
             Record::PartitionsRetired { topic_id } => self.retire_topic(*topic_id),

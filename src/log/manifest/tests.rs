@@ -86,6 +86,7 @@ fn every_kind() -> Vec<Vec<Record>> {
                 old: vec![3, 4],
             },
             Record::Compacted { key: k, offset: 72 },
+            Record::Producers { key: k, offset: 70, state: vec![7; 24] },
         ],
         vec![
             Record::Checkpoint { number: 6, end: SegmentEnd { max_timestamp: None, ..end(80) } },

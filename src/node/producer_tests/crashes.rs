@@ -116,3 +116,50 @@ fn a69_b30_a_crash_at_every_operation_leaves_a_state_that_fits_the_records() {
         }
     }
 }
+
+/// Records of a producer with a name, all of which are deleted again and again.
+fn trim(disk: &SimDisk, bed: &Bed, told: &mut Told) -> Result<()> {
+    for round in 0..4 {
+        for _ in 0..4 {
+            told.tried += 1;
+            let sent = bed.send(NAMED_PRODUCERS, 0, told.tried - 1, &["n"])?;
+            bed.append(None, &["p"])?;
+            bed.part.wait_level(sent.base_offset + 1, bed.soon())?;
+            alive(disk)?;
+            told.acknowledged = told.tried;
+        }
+        bed.tick();
+        let end = bed.part.marks_now().visible;
+        bed.part.delete_records(Some(end - round % 2))?;
+    }
+    bed.node.close()
+}
+
+#[test]
+fn b26_a_crash_at_every_operation_of_trims_leaves_the_numbers() {
+    for level in ["power-loss", "process-crash"] {
+        let disk = SimDisk::new();
+        let bed = Bed::on(&disk, level, SMALL);
+        let before = disk.operations();
+        trim(&disk, &bed, &mut Told::default()).unwrap();
+        for at in 1..=disk.operations() - before {
+            let (disk, mut told) = (SimDisk::new(), Told::default());
+            let bed = Bed::on(&disk, level, SMALL);
+            disk.crash_at(disk.operations() + at);
+            let _ = trim(&disk, &bed, &mut told);
+            drop(bed);
+            let how = format!("{level}, operation {at}");
+            let mut after = vec![disk.kill()];
+            after.extend((level == "power-loss").then(|| disk.power_cut(at)));
+            for disk in after {
+                let bed = Bed::on(&disk, level, SMALL);
+                let known = bed.part.producer(NAMED_PRODUCERS).and_then(|p| p.last_sequence);
+                let known = known.map_or(0, |last| last + 1);
+                assert!(
+                    (told.acknowledged..=told.tried).contains(&known),
+                    "{how}: {known}, {told:?}"
+                );
+            }
+        }
+    }
+}
