@@ -66,7 +66,9 @@ fn check(title: &str, set: impl Fn(&str, &str) -> Result<(), alluvium::Error>) {
 
 /// Whether a key takes no value but this one.
 fn refused_but_itself(one: &str, set: impl Fn(&str) -> Result<(), alluvium::Error>) -> bool {
-    let others = ["", "0", "1", "5", "true", "false", "all", "none", "earliest", "round-robin"];
+    let numbers = ["", "0", "1", "5", "true", "false", "all", "none"];
+    let words = ["earliest", "round-robin", "read_uncommitted"];
+    let others = [&numbers[..], &words].concat();
     others.iter().filter(|other| **other != one).all(|other| set(other).is_err())
 }
 
