@@ -116,6 +116,8 @@ mod documentation {
     struct Errors;
     #[doc = include_str!("../docs/groups.md")]
     struct Groups;
+    #[doc = include_str!("../docs/housekeeping.md")]
+    struct Housekeeping;
     #[doc = include_str!("../docs/tables.md")]
     struct Tables;
     #[doc = include_str!("../README.md")]
