@@ -76,17 +76,18 @@ pub use admin::{
 pub use backend::CommittedOffset;
 pub use base::{
     AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
-    ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Header, Isolation,
-    LogConfig, ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig, TopicId,
-    TopicPartition,
+    ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Expect, Header,
+    Isolation, LogConfig, ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig,
+    TopicId, TopicPartition,
 };
 pub use client::{
     Backoff, BatchDelivery, BatchPart, CommitPolicy, Consumer, ConsumerBuilder, ConsumerEvent,
-    ConsumerRecord, Delivery, Gap, GroupMetadata, OffsetAndMetadata, OffsetAndTimestamp,
-    OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed,
-    ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener,
-    Record, Records, RecordsIter, ResetReason, Restored, RunOptions, RunReport, SendOutcome,
-    StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView, Topic, WakeupHandle,
+    ConsumerRecord, Delivery, Gap, GroupMetadata, KeyHistory, OffsetAndMetadata,
+    OffsetAndTimestamp, OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord,
+    Partitioner, Placed, ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance,
+    RebalanceListener, Record, Records, RecordsIter, ResetReason, Restored, RunOptions, RunReport,
+    SendOutcome, StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView, Topic,
+    WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,

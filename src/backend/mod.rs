@@ -10,6 +10,7 @@ mod side_files;
 mod topic_route;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Error, ErrorKind, Isolation, RawRecord, Result, TimestampType};
+use crate::base::{Clock, Error, ErrorKind, Expect, Isolation, RawRecord, Result, TimestampType};
 use crate::batch::{BatchHeader, RecordReader};
 
 pub use changes::Changes;
@@ -81,6 +82,39 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// Appends all records or none. They take consecutive offsets.
     fn append(&self, request: Append<'_>) -> Result<Appended>;
 
+    /// As [`append`](Self::append), if what `expect` says of the first record or its key holds:
+    /// judged and appended as one. `ConditionFailed`, with what there is, if it does not.
+    fn append_if(&self, request: Append<'_>, expect: Expect) -> Result<Appended> {
+        let _ = (request, expect);
+        Err(no_key_index())
+    }
+
+    /// The newest record of `key` below `below` that a reader of this isolation sees: a batch that
+    /// begins with it.
+    fn last_of(
+        &self,
+        key: &[u8],
+        below: u64,
+        isolation: Isolation,
+    ) -> Result<Option<FetchedBatch>> {
+        let _ = (key, below, isolation);
+        Err(no_key_index())
+    }
+
+    /// Adds to `into` the offsets in `range` at which visible records of `key` may stand, in
+    /// order, and returns up to where that was looked for. Records with other keys, and aborted
+    /// ones, may be among them.
+    fn places_of(
+        &self,
+        key: &[u8],
+        range: Range<u64>,
+        isolation: Isolation,
+        into: &mut Vec<u64>,
+    ) -> Result<u64> {
+        let _ = (key, range, isolation, into);
+        Err(no_key_index())
+    }
+
     /// Adds the visible batches at or after `request.from` to `into`, whole: the caller drops
     /// records before `from` and at or above [`FetchedBatch::below`]. Nothing when `from` is at
     /// the visible end; `OffsetOutOfRange` below the log start or above the log end.
@@ -120,6 +154,10 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// Brings appended records to their level on the calling thread if a reader at `from` waits
     /// for that. True when the caller should look again.
     fn help(&self, from: u64, isolation: Isolation, deadline: Deadline) -> Result<bool>;
+}
+
+fn no_key_index() -> Error {
+    Error::new(ErrorKind::UnsupportedVersion, "this backend does not find records by their keys")
 }
 
 /// A request to append.

@@ -38,7 +38,15 @@ struct Inner {
     offset: Option<u64>,
     path: Option<PathBuf>,
     records: Vec<usize>,
+    actual: Actual,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What was found where a condition expected something else.
+#[derive(Clone, Copy, Debug, Default)]
+struct Actual {
+    offset: Option<u64>,
+    version: Option<u64>,
 }
 
 macro_rules! kinds {
@@ -120,6 +128,9 @@ kinds! {
     InvalidProducerEpoch = "INVALID_PRODUCER_EPOCH", Some(47), false;
     /// A call that does not fit the state of the transaction.
     InvalidTxnState = "INVALID_TXN_STATE", Some(48), false;
+    /// The transactional id has a decided transaction that is still being completed; or a condition
+    /// depends on a record of another transaction that is not decided yet.
+    ConcurrentTransactions = "CONCURRENT_TRANSACTIONS", Some(51), true;
     /// The file system failed: the source names the cause.
     StorageError = "KAFKA_STORAGE_ERROR", Some(56), true;
     /// The group has members, and the call needs an empty one.
@@ -144,6 +155,9 @@ kinds! {
     StaleMemberEpoch = "STALE_MEMBER_EPOCH", Some(113), false;
     /// A subscription's pattern that is no regular expression.
     InvalidRegularExpression = "INVALID_REGULAR_EXPRESSION", Some(128), false;
+    /// A conditional append that expected something else than there is. Nothing was appended; the
+    /// error tells what there is.
+    ConditionFailed = "CONDITION_FAILED", None, false;
     /// A record for which the program's own code failed as often as it was to be tried.
     ProcessingFailed = "PROCESSING_FAILED", None, false;
     /// An assignor failed, panicked, or did not give each partition to one of its subscribers.
@@ -210,6 +224,7 @@ impl Error {
             offset: old.offset,
             path: old.path.clone(),
             records: old.records.clone(),
+            actual: old.actual,
             source: old.source.clone(),
         };
         change(&mut copy);
@@ -229,6 +244,10 @@ impl Error {
 
     pub(crate) fn with_offset(self, offset: u64) -> Self {
         self.change(|e| e.offset = Some(offset))
+    }
+
+    pub(crate) fn with_actual(self, offset: Option<u64>, version: Option<u64>) -> Self {
+        self.change(|e| e.actual = Actual { offset, version })
     }
 
     pub(crate) fn with_path(self, path: &Path) -> Self {
@@ -254,6 +273,7 @@ impl Error {
         outer.partition = self.0.partition;
         outer.offset = self.0.offset;
         outer.path = self.0.path.clone();
+        outer.actual = self.0.actual;
         outer.source = Some(Arc::new(self));
         Self(Arc::new(outer))
     }
@@ -292,6 +312,22 @@ impl Error {
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
+    }
+
+    /// Of a [`ConditionFailed`](ErrorKind::ConditionFailed): the offset of the latest record of
+    /// the key, `None` when there is no record of it; for
+    /// [`NextOffset`](crate::Expect::NextOffset), the partition's next offset. It may be one that
+    /// consumers do not see yet.
+    #[must_use]
+    pub fn actual_offset(&self) -> Option<u64> {
+        self.0.actual.offset
+    }
+
+    /// Of a [`ConditionFailed`](ErrorKind::ConditionFailed) of a
+    /// [`KeyVersion`](crate::Expect::KeyVersion): how many records of the key there are.
+    #[must_use]
+    pub fn actual_version(&self) -> Option<u64> {
+        self.0.actual.version
     }
 
     /// The file or directory that the error is about.

@@ -9,6 +9,7 @@ pub mod clock_watch;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod expect;
 pub mod ids;
 pub mod isolation;
 pub mod record;
@@ -23,6 +24,7 @@ pub use config::{
     ConfigSynonym, ConfigType, Durability, LogConfig, NewTopic, TopicConfig,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use expect::Expect;
 #[allow(unused_imports, reason = "the producer's side comes with its own change")]
 pub use ids::{NAMED_PRODUCERS, TopicId, TopicPartition};
 pub use isolation::Isolation;

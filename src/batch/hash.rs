@@ -47,6 +47,13 @@ pub fn record_hash(record: &RawRecord<'_>) -> u64 {
     headers(hash, value.len(), record.headers.iter().copied())
 }
 
+/// The hash of a key: what the key index goes by.
+#[inline]
+#[must_use]
+pub fn key_hash(key: &[u8]) -> u64 {
+    bytes(key, P[2])
+}
+
 impl RecordView<'_> {
     /// The hash of the content; see [`record_hash`].
     #[inline]

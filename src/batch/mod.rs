@@ -23,7 +23,7 @@ pub use batch::Batch;
 pub use check::RunningCheck;
 pub use control::Control;
 pub use damage::Damage;
-pub use hash::record_hash;
+pub use hash::{key_hash, record_hash};
 pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify};
 pub use reader::{RecordReader, RecordView};
 pub use record::{Measure, RecordHead, encode_at, encode_record, encoded_len, timestamp_delta};

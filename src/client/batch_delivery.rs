@@ -32,6 +32,27 @@ pub struct BatchPart<'p> {
 }
 
 impl<'p> BatchDelivery<'p> {
+    /// The answer of a call that appended all of `count` records to one partition.
+    pub(super) fn of_one(
+        producer: &'p Arc<Shared>,
+        entry: &'p Entry,
+        door: &'p Arc<dyn PartitionBackend>,
+        partition: u32,
+        count: usize,
+        appended: Appended,
+    ) -> Self {
+        let first = appended.base_offset;
+        let part = BatchPart {
+            topic: Arc::clone(&entry.route.name),
+            partition: Some(partition),
+            door: Some(door),
+            indexes: (0..count).collect(),
+            result: Ok(first..first + count as u64),
+            appended: Some(appended),
+        };
+        Self { producer, parts: vec![part] }
+    }
+
     /// The parts, in the order in which their partitions first appeared in the batch.
     #[must_use]
     pub fn parts(&self) -> &[BatchPart<'p>] {

@@ -4,6 +4,7 @@
 
 mod batch_delivery;
 mod bell;
+mod conditional;
 mod consumer;
 mod consumer_builder;
 mod consumer_event;
@@ -13,6 +14,7 @@ mod delivery;
 mod fetcher;
 mod group;
 mod interceptor;
+mod key_history;
 mod lifetime;
 mod offset_reset;
 mod offsets;
@@ -49,6 +51,7 @@ pub use consumer_record::ConsumerRecord;
 pub use delivery::{Delivery, OwnedDelivery, Placed};
 pub use group::{GroupMetadata, OffsetAndMetadata, Rebalance, RebalanceListener};
 pub use interceptor::{OutgoingRecord, ProducerInterceptor, SendOutcome};
+pub use key_history::KeyHistory;
 pub use offset_reset::OffsetReset;
 pub use offsets::{OffsetAndTimestamp, Offsets};
 pub use owned_record::OwnedRecord;

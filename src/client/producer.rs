@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::{Append, Appended, Backend, PartitionBackend};
+use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{RawRecord, Result};
+use crate::base::{Error, RawRecord, Result};
 
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
@@ -208,7 +209,27 @@ impl Producer {
     }
 }
 
+impl Producer {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
 impl Shared {
+    pub(super) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_deref()
+    }
+
+    /// What ends a wait for room.
+    pub(super) fn placing(&self) -> &Stop {
+        self.lifetime.placing()
+    }
+
+    /// What to say of a send that found no room.
+    pub(super) fn not_placed(&self, error: Error) -> Error {
+        self.lifetime.not_placed(error)
+    }
+
     /// Checks, chooses, appends: nothing of a record is copied before it is in the log.
     #[inline]
     pub(super) fn place<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Result<Delivery<'p>> {

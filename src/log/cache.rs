@@ -1,6 +1,7 @@
 //! A bounded number of open files and loaded segments, whatever the number of partitions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +12,9 @@ use super::producers::AbortedTxn;
 use super::source::Source;
 use crate::disk::DiskFile;
 
+/// Of so many segments are postings kept in memory that are missing on disk.
+const MOST_REBUILT: usize = 64;
+
 /// A sealed segment made ready for reading.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
@@ -20,6 +24,8 @@ pub(super) struct Loaded {
     pub(super) entries: Bytes,
     /// The transactions that markers in it abort.
     pub(super) aborted: Arc<[AbortedTxn]>,
+    /// Where its postings stand, if it has some.
+    pub(super) keys: Option<Range<u64>>,
 }
 
 /// Open files and loaded segments by file number; the least recently used ones go first.
@@ -30,6 +36,8 @@ pub(super) struct Loaded {
 pub(super) struct FileCache {
     files: Mutex<Lru<Arc<dyn DiskFile>>>,
     loaded: Mutex<Lru<Loaded>>,
+    /// Postings of segments that have none in their footer.
+    rebuilt: Mutex<Lru<Bytes>>,
     /// How many files syncs hold open, whether they are in `files` or not, and how many may be.
     held: AtomicUsize,
     max_held: usize,
@@ -39,7 +47,8 @@ impl FileCache {
     pub(super) fn new(max_files: usize, max_loaded: usize) -> Self {
         let (files, loaded) = (Lru::new(max_files), Lru::new(max_loaded));
         let (files, loaded) = (Mutex::new(files), Mutex::new(loaded));
-        Self { files, loaded, held: AtomicUsize::new(0), max_held: max_files / 2 }
+        let rebuilt = Mutex::new(Lru::new(MOST_REBUILT));
+        Self { files, loaded, rebuilt, held: AtomicUsize::new(0), max_held: max_files / 2 }
     }
 
     /// Asks to hold one more file open, however many are in the cache.
@@ -78,10 +87,20 @@ impl FileCache {
         drop(evicted);
     }
 
+    pub(super) fn rebuilt(&self, number: u64) -> Option<Bytes> {
+        self.rebuilt.lock().get(number)
+    }
+
+    pub(super) fn keep_rebuilt(&self, number: u64, postings: Bytes) {
+        let evicted = self.rebuilt.lock().insert(number, postings);
+        drop(evicted);
+    }
+
     pub(super) fn forget(&self, number: u64) {
         let file = self.files.lock().remove(number);
         let loaded = self.loaded.lock().remove(number);
-        drop((file, loaded));
+        let rebuilt = self.rebuilt.lock().remove(number);
+        drop((file, loaded, rebuilt));
     }
 
     #[cfg(test)]

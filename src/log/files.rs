@@ -185,6 +185,8 @@ pub struct LogFiles {
     room: Option<Room>,
     pub(super) dir: SegmentDir,
     pub(super) cache: FileCache,
+    /// Topics whose segments get postings when they are sealed.
+    indexed: Mutex<HashSet<TopicId>>,
     /// The disk cannot reserve space: no use in asking again.
     pub(super) cannot_allocate: AtomicBool,
     /// How long a silent producer is remembered.
@@ -239,6 +241,7 @@ impl LogFiles {
             dir: SegmentDir::new(Arc::clone(&disk), segments),
             log_id: boot.log_id(),
             cache: FileCache::new(options.max_open_files, options.max_loaded),
+            indexed: Mutex::default(),
             cannot_allocate: AtomicBool::new(false),
             producer_expiration_ms: AtomicI64::new(i64::MAX),
             warnings: Mutex::default(),
@@ -272,6 +275,15 @@ impl LogFiles {
     #[must_use]
     pub fn log_id(&self) -> u128 {
         self.log_id
+    }
+
+    /// Lets segments of the topic have postings from now on: the topic has a key index.
+    pub(super) fn set_indexed(&self, topic: TopicId) {
+        self.indexed.lock().insert(topic);
+    }
+
+    pub(super) fn is_indexed(&self, topic: TopicId) -> bool {
+        self.indexed.lock().contains(&topic)
     }
 
     /// Grows with every open; the leader epoch of what is written now.

@@ -23,7 +23,7 @@ pub(crate) fn segment(data: &[u8]) {
     batches(data, salt, base);
     if let Ok(footer) = Footer::decode(&Bytes::copy_from_slice(data)) {
         assert!(footer.len <= data.len() as u64, "a footer ends in front of the end");
-        state(&footer.state);
+        state(&footer.producers());
     }
 }
 

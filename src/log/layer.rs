@@ -1,6 +1,7 @@
 //! A segment as a snapshot sees it: how far it reaches, and how to read it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::manifest::SegmentEnd;
 use super::producers::{self, Stored};
 use super::retention::SegmentFacts;
 use super::scan::{self, Order, Replay, Scan};
+use super::sections;
 use super::segment::{FIRST_BATCH, Segment};
 use super::source::Source;
 use crate::base::{Error, ErrorKind, Result};
@@ -219,13 +221,28 @@ impl Layer {
         let head = self.slice(&mut source, 0, SEGMENT_HEADER_BYTES as u64, file_len)?;
         segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
         if let Some(footer) = self.footer(&mut source, file_len, footer_crc)?
-            && let Some(Stored { aborted, .. }) = producers::decode(&footer.state)
+            && let Some(Stored { aborted, .. }) = producers::decode(&footer.producers())
         {
-            return Ok(Loaded { source, entries: footer.entries, aborted: aborted.into() });
+            let (entries, keys) = self.parts(footer, &source);
+            return Ok(Loaded { source, entries, aborted: aborted.into(), keys });
         }
         let Scan { entries, aborted, .. } = self.scan_all(&mut source)?;
         let entries = entries.iter().flat_map(Entry::encode).collect::<Vec<u8>>();
-        Ok(Loaded { source, entries: entries.into(), aborted: aborted.into() })
+        Ok(Loaded { source, entries: entries.into(), aborted: aborted.into(), keys: None })
+    }
+
+    /// The index, and where in the file the postings stand.
+    fn parts(&self, footer: Footer, source: &Source) -> (Bytes, Option<Range<u64>>) {
+        let Some(keys) = sections::find(&footer.rest, sections::KEYS) else {
+            return (footer.entries, None);
+        };
+        let rest = self.data_len + footer.len - footer.rest.len() as u64;
+        let keys = rest + keys.start as u64..rest + keys.end as u64;
+        match source {
+            Source::Whole(_) => (footer.entries, Some(keys)),
+            // The postings may be much longer than the index: they are read where they stand.
+            Source::Read { .. } => (Bytes::copy_from_slice(&footer.entries), Some(keys)),
+        }
     }
 
     fn slice(&self, source: &mut Source, at: u64, len: u64, file_len: u64) -> Result<Bytes> {

@@ -9,10 +9,10 @@
 //! footer   0 magic u32        4 version u8       5 must_understand u8
 //!          6 flags u16 (bit 0: there is a greatest timestamp)
 //!          8 data_len u64    16 next_offset u64 24 max_timestamp i64
-//!         32 entries u32     36 state u32       40 zeros u32
+//!         32 entries u32     36 rest u32        40 zeros u32
 //!         44 crc u32 over bytes 0..44 and everything behind
 //!         48 entries of 16 bytes: offset_delta u32, position u32, max_timestamp_before i64
-//!         .. `state` bytes: producers and aborted transactions (see `producers/codec.rs`)
+//!         .. `rest` bytes: sections (see `sections.rs`)
 //! ```
 //!
 //! The footer begins with its fixed part, so that a scan that runs into one recognises it.
@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use super::index::{ENTRY_BYTES, Entry};
 use super::key::PartitionKey;
+use super::sections;
 use crate::base::TopicId;
 
 /// Bytes in front of the first batch.
@@ -145,8 +146,8 @@ pub struct Footer {
     pub crc: u32,
     /// The index entries, as they stand in the file.
     pub entries: Bytes,
-    /// Producers and aborted transactions, as they stand in the file.
-    pub state: Bytes,
+    /// What stands behind them: sections.
+    pub rest: Bytes,
     /// Bytes of the whole footer.
     pub len: u64,
 }
@@ -159,10 +160,10 @@ impl Footer {
         data_len: u64,
         next_offset: u64,
         max_timestamp: Option<i64>,
-        state: &[u8],
+        rest: &[u8],
     ) -> (Vec<u8>, u32) {
         let mut out = vec![0; FOOTER_HEAD_BYTES];
-        out.reserve_exact(entries.len() * ENTRY_BYTES + state.len());
+        out.reserve_exact(entries.len() * ENTRY_BYTES + rest.len());
         put(&mut out, 0, &FOOTER_MAGIC.to_le_bytes());
         put(&mut out, 4, &[VERSION, 0]);
         let flags = if max_timestamp.is_some() { HAS_TIMESTAMP } else { 0 };
@@ -173,10 +174,9 @@ impl Footer {
         // A segment has fewer than 2^32 bytes, hence fewer entries.
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         put(&mut out, 32, &count.to_le_bytes());
-        let state_len = u32::try_from(state.len()).unwrap_or(u32::MAX);
-        put(&mut out, 36, &state_len.to_le_bytes());
+        put(&mut out, 36, &u32::try_from(rest.len()).unwrap_or(u32::MAX).to_le_bytes());
         entries.iter().for_each(|entry| out.extend_from_slice(&entry.encode()));
-        out.extend_from_slice(state);
+        out.extend_from_slice(rest);
         let crc = footer_crc(&out);
         put(&mut out, 44, &crc.to_le_bytes());
         (out, crc)
@@ -205,9 +205,16 @@ impl Footer {
             max_timestamp: (u16::from(flags) & HAS_TIMESTAMP != 0).then_some(timestamp),
             crc: u32_at(whole, 44).ok_or(short)?,
             entries: bytes.slice(FOOTER_HEAD_BYTES..behind),
-            state: bytes.slice(behind..end),
+            rest: bytes.slice(behind..end),
             len,
         })
+    }
+
+    /// What it says of producers and aborted transactions; nothing where it has no such section.
+    #[must_use]
+    pub fn producers(&self) -> Bytes {
+        let found = sections::find(&self.rest, sections::PRODUCERS);
+        found.map_or_else(Bytes::new, |range| self.rest.slice(range))
     }
 
     /// The length of the footer that `head` begins, if it looks like one.
@@ -299,15 +306,11 @@ mod tests {
     #[test]
     fn every_flipped_bit_and_every_cut_of_a_footer_is_noticed() {
         let entries = [Entry { offset_delta: 4, position: 999, max_timestamp_before: i64::MIN }];
-        let (bytes, crc) = Footer::encode(&entries, 5_000, 40, Some(-1), b"state");
+        let (bytes, crc) = Footer::encode(&entries, 5_000, 40, Some(-1), b"the rest");
         let footer = Footer::decode(&Bytes::from(bytes.clone())).unwrap();
         assert_eq!((footer.crc, footer.len), (crc, bytes.len() as u64));
         assert_eq!((footer.data_len, footer.next_offset), (5_000, 40));
-        assert_eq!(footer.max_timestamp, Some(-1));
-        assert_eq!(
-            (&footer.entries[..], &footer.state[..]),
-            (&entries[0].encode()[..], &b"state"[..])
-        );
+        assert_eq!((footer.max_timestamp, &footer.rest[..]), (Some(-1), &b"the rest"[..]));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -6,6 +6,7 @@
 //! | `layout`, `index` | bytes of a segment around its batches, and its sparse index |
 //! | `segment`, `layer`, `view` | a file, a file up to a mark, a snapshot of a partition |
 //! | `source`, `cursor` | reading bytes, walking batches |
+//! | `sections`, `postings`, `keyed` | behind a footer's index; where the records of each key stand |
 //! | `segment_log` | a partition for its single writer |
 //! | `write`, `active`, `roll` | writing, and when to begin the next segment |
 //! | `sync`, `rescue` | surviving a power cut, and a failed sync |
@@ -26,10 +27,12 @@ pub(crate) mod fuzz;
 mod gaps;
 mod index;
 pub mod key;
+mod keyed;
 mod layer;
 mod layout;
 pub mod manifest;
 mod open;
+mod postings;
 pub mod producers;
 mod report;
 mod rescue;
@@ -37,6 +40,7 @@ mod retention;
 mod roll;
 mod scan;
 mod seal;
+mod sections;
 mod segment;
 mod segment_log;
 mod source;

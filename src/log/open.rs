@@ -49,6 +49,9 @@ impl SegmentLog {
         let known = files.boot_partition(&key).cloned().unwrap_or_default();
         let gaps = Gaps::new(known.gaps().iter().map(|gap| (gap.from, gap.to)));
         let config = files.fit(config);
+        if config.key_index {
+            files.set_indexed(key.topic_id);
+        }
         let mut opening = Opening::new(&files, key, &name, &config, gaps);
         opening.now_ms = now_ms;
         opening.carried = known.producers().to_vec();

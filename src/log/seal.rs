@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::keyed;
 use super::layer::{Layer, NO_FOOTER};
 use super::layout::Footer;
 use super::manifest::Record;
+use super::sections;
 use super::segment_log::SegmentLog;
 use crate::base::{Error, ErrorKind, Result};
 
@@ -33,7 +35,7 @@ impl SegmentLog {
     }
 
     fn seal(&mut self, position: usize, mut layer: Layer) -> Result<()> {
-        let (file_len, crc) = self.finish_file_or_fail(&layer)?;
+        let (file_len, crc) = self.finish_file_or_fail(&layer, &keyed::for_footer(&layer))?;
         let end = layer.end(file_len, crc);
         let record = Record::SegmentSealed { number: layer.segment.number, end };
         let name = self.name.clone();
@@ -104,7 +106,7 @@ impl SegmentLog {
         layer.segment.store(&self.producers);
         let (file_len, crc) = match unchanged {
             Some(unchanged) => unchanged,
-            None => self.finish_file_or_fail(&layer)?,
+            None => self.finish_file_or_fail(&layer, &[])?,
         };
         if let Some(active) = &mut self.active {
             active.closed_as = Some((file_len, crc));
@@ -115,8 +117,8 @@ impl SegmentLog {
         Ok(())
     }
 
-    fn finish_file_or_fail(&mut self, layer: &Layer) -> Result<(u64, u32)> {
-        let result = finish_file(layer);
+    fn finish_file_or_fail(&mut self, layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
+        let result = finish_file(layer, keys);
         if let Err(error) = &result {
             // An error of another kind leaves a file that can be finished later.
             if layer.segment.has_failed() {
@@ -128,15 +130,22 @@ impl SegmentLog {
 }
 
 /// Footer, exact length, sync; the file's length and the footer's checksum.
-pub(super) fn finish_file(layer: &Layer) -> Result<(u64, u32)> {
+pub(super) fn finish_file(layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
     let segment = &*layer.segment;
     if segment.repair.load(std::sync::atomic::Ordering::Acquire) {
         segment.write(&[&segment.header(0).encode()], 0)?;
     }
     let (bytes, crc) = {
-        let entries = segment.live.read();
+        let (mut rest, entries) = (Vec::new(), segment.live.read());
+        let producers = segment.stored();
+        if !producers.is_empty() {
+            sections::put(&mut rest, sections::PRODUCERS, &producers);
+        }
+        if !keys.is_empty() {
+            sections::put(&mut rest, sections::KEYS, keys);
+        }
         let Layer { data_len, next_offset, max_timestamp, .. } = *layer;
-        Footer::encode(&entries, data_len, next_offset, max_timestamp, &segment.stored())
+        Footer::encode(&entries, data_len, next_offset, max_timestamp, &rest)
     };
     let (file_len, crc) = match segment.write(&[&bytes], layer.data_len) {
         Ok(()) => (layer.data_len + bytes.len() as u64, crc),

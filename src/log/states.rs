@@ -21,7 +21,7 @@ impl Layer {
         };
         let mut source = Source::read(self.segment.file()?);
         let footer = self.footer(&mut source, file_len, crc)?;
-        Ok(footer.and_then(|footer| producers::decode(&footer.state)))
+        Ok(footer.and_then(|footer| producers::decode(&footer.producers())))
     }
 
     /// Adds what the batches say. What stands behind a damaged one is not known then: reading it

@@ -83,6 +83,7 @@ impl Node {
         let _nothing_is_deleted = self.topics_change.read();
         self.check_open()?;
         refuse_internal(name)?;
+        self.refuse_indexed(name)?;
         match self.catalogue.publish(|catalogue| catalogue.grow(name, total)) {
             Ok(decided) => self.open_decided(&decided).map(drop),
             Err(error) => {
@@ -91,6 +92,20 @@ impl Node {
                 Err(error)
             }
         }
+    }
+
+    /// A key's records stand in one partition, which follows from how many there are.
+    fn refuse_indexed(&self, name: &str) -> Result<()> {
+        let Some(known) = self.known(name) else { return Ok(()) };
+        if !TopicConfig::resolve(&known.configs, &self.config)?.key_index {
+            return Ok(());
+        }
+        let count = known.partitions;
+        let message = format!(
+            "the topic {name:?} has {count} partitions for its life: it has key.index, and with \
+             another number keys would belong elsewhere"
+        );
+        Err(Error::new(ErrorKind::PolicyViolation, message).with_topic(name))
     }
 
     /// Creates a topic. `topics_change` is held.

@@ -10,6 +10,7 @@ use crate::stage::{ChunkWish, MAX_CHUNK};
 use super::Partition;
 use super::appender::{Appender, Place};
 use super::call::{Call, Stamp, size};
+use super::conditional::{Condition, Judgement};
 use super::numbered::Known;
 use super::waiters::Woken;
 
@@ -24,6 +25,10 @@ enum Attempt {
     },
     NeedChunk(usize),
     NeedCeiling,
+    /// The keys in memory are to be sealed.
+    NeedSeal,
+    /// Something is to be looked at for a condition.
+    NeedLook(Option<u64>),
     Busy,
     /// It is there already.
     Known(Known, Stamp),
@@ -51,19 +56,20 @@ impl Partition {
     #[inline]
     pub fn append(&self, request: Append<'_>) -> Result<Appended> {
         if let [record] = request.records
-            && let Some(appended) = self.append_one(record, request.producer.as_ref())
+            && let Some(appended) = self.append_one(record, request.producer.as_ref(), |_| true)
         {
             return Ok(appended);
         }
-        self.append_all(request)
+        self.append_all(request, None)
     }
 
     /// One record, where nothing is in its way; `None`, and nothing has changed, elsewhere.
     #[inline]
-    fn append_one(
+    pub(super) fn append_one(
         &self,
         record: &RawRecord<'_>,
         producer: Option<&ProducerStamp>,
+        may: impl FnOnce(&Appender) -> bool,
     ) -> Option<Appended> {
         let measure = size(record).ok()?;
         let settings = self.limits.version();
@@ -75,7 +81,10 @@ impl Partition {
             return None;
         }
         let mut appender = self.append.lock();
-        if appender.settings != settings {
+        if appender.settings != settings || !may(&appender) {
+            return None;
+        }
+        if self.indexed && appender.is_recent_full() {
             return None;
         }
         let time = record.timestamp_ms.unwrap_or(now);
@@ -83,6 +92,9 @@ impl Partition {
             None => appender.place_one(record, measure, time)?,
             Some(stamp) => appender.place_next(record, measure, (now, time), stamp)?,
         };
+        if self.indexed {
+            appender.note_keys(std::slice::from_ref(record), base_offset, producer);
+        }
         self.marks.set_end(base_offset + 1);
         if self.has_news(&appender) {
             let news = self.news(&mut appender);
@@ -123,7 +135,11 @@ impl Partition {
     }
 
     #[inline(never)]
-    fn append_all(&self, request: Append<'_>) -> Result<Appended> {
+    pub(super) fn append_all(
+        &self,
+        request: Append<'_>,
+        mut condition: Option<&mut Condition<'_>>,
+    ) -> Result<Appended> {
         let mut call = Call::measure(request.records).map_err(|e| self.error(e))?;
         if let Some(producer) = &request.producer {
             self.check_stamp(producer)?;
@@ -131,12 +147,12 @@ impl Partition {
         }
         let now = self.shared.clock.unix_ms();
         if call.bytes > WRITE_THROUGH {
-            return self.append_through(&call, now, &request);
+            return self.append_through(&call, now, &request, condition);
         }
         let mut deadline = None;
         loop {
             let settings = self.check(&call, now)?;
-            let attempt = self.attempt(&call, now, settings)?;
+            let attempt = self.attempt(&call, now, settings, condition.as_deref())?;
             let until = || {
                 let clock = &*self.shared.clock;
                 *deadline.get_or_insert_with(|| request.deadline(clock))
@@ -150,10 +166,16 @@ impl Partition {
                 }
                 Attempt::NeedChunk(payload) if !self.shared.stage.can_hold(payload) => {
                     // A small stage, or a batch for nearly every record.
-                    return self.append_through(&call, now, &request);
+                    return self.append_through(&call, now, &request, condition);
                 }
                 Attempt::NeedChunk(payload) => self.refill(payload, self.internal, { until }())?,
                 Attempt::NeedCeiling => self.raise_ceiling(call.count() as u64)?,
+                Attempt::NeedSeal => self.seal_keys()?,
+                Attempt::NeedLook(what) => {
+                    if let Some(condition) = condition.as_deref_mut() {
+                        self.learn(condition, what)?;
+                    }
+                }
                 Attempt::Busy => self.wait_idle({ until }())?,
                 Attempt::Known(known, stamp) => return Ok(self.answer_known(&call, known, stamp)),
                 Attempt::Altered => {}
@@ -162,7 +184,13 @@ impl Partition {
     }
 
     #[inline]
-    fn attempt(&self, call: &Call<'_>, now: i64, settings: u32) -> Result<Attempt> {
+    fn attempt(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        settings: u32,
+        condition: Option<&Condition<'_>>,
+    ) -> Result<Attempt> {
         let mut appender = self.append.lock();
         self.check_takes(&appender)?;
         if appender.busy {
@@ -175,6 +203,14 @@ impl Partition {
         if let Some(known) = self.judge(&mut appender, call, now)? {
             return Ok(Attempt::Known(known, stamp));
         }
+        match condition.map(|condition| self.judge_condition(&appender, condition)) {
+            None | Some(Judgement::Met) => {}
+            Some(Judgement::Failed(error)) => return Err(error),
+            Some(Judgement::Unknown(what)) => return Ok(Attempt::NeedLook(what)),
+        }
+        if appender.is_recent_full() {
+            return Ok(Attempt::NeedSeal);
+        }
         let base_offset = appender.next_offset;
         if base_offset + call.count() as u64 > appender.ceiling {
             return Ok(Attempt::NeedCeiling);
@@ -183,6 +219,7 @@ impl Partition {
         if let Place::NeedChunk(payload) = place {
             return Ok(Attempt::NeedChunk(payload));
         }
+        appender.note_keys(call.records(), base_offset, call.producer.as_ref());
         appender.note_placed(call, base_offset, stamp);
         self.publish_end(&mut appender, base_offset);
         let news = self.has_news(&appender).then(|| self.news(&mut appender));

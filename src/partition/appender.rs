@@ -10,6 +10,7 @@ use crate::log::producers::{Producers, behind};
 use crate::stage::{BatchSpot, Chunk, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK};
 
 use super::call::{Call, Stamp, time_fits};
+use super::recent::Recent;
 use super::staged::StagedBatch;
 use super::turn::Turn;
 use super::waiters::Waiters;
@@ -67,6 +68,8 @@ pub struct Appender {
     pub producers: Producers,
     /// Whose turn it is, of those: the last record and the open batch are its.
     pub turn: Option<Turn>,
+    /// The keys of what is not sealed, where they are indexed.
+    pub recent: Option<Box<Recent>>,
 }
 
 /// A closed batch that a settle or a round works on.

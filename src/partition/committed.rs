@@ -79,6 +79,12 @@ impl Partition {
         Ok(found)
     }
 
+    /// Whether the records of a batch are aborted ones.
+    pub(super) fn is_aborted(&self, header: &BatchHeader) -> Result<bool> {
+        let found = self.aborted_within(header.base_offset, header.next_offset())?;
+        Ok(found.iter().any(|txn| txn.producer == header.producer_id && txn.covers(header)))
+    }
+
     /// The aborted transactions of which records lie in `from..to` (B35).
     pub fn aborted_within(&self, from: u64, to: u64) -> Result<Vec<AbortedTxn>> {
         let overlaps = |txn: &&AbortedTxn| txn.overlaps(from, to);

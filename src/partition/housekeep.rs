@@ -127,6 +127,8 @@ impl Partition {
         let synced = log.synced_offset().min(self.marks.settled());
         self.marks.sync(synced);
         self.release(synced);
+        drop(log);
+        self.forget_recent();
         Ok(())
     }
 

@@ -13,13 +13,16 @@ mod call;
 mod ceiling;
 mod committed;
 mod compact;
+mod conditional;
 mod housekeep;
+mod key_index;
 mod limits;
 mod losses;
 mod marks;
 mod numbered;
 mod open;
 mod read;
+mod recent;
 mod reconfigure;
 mod retention;
 mod roll;
@@ -71,6 +74,8 @@ pub struct Partition {
     /// All its settings, for those who are in no hurry.
     settings: RwLock<Arc<TopicConfig>>,
     internal: bool,
+    /// Whether records are found by their keys; so it stays.
+    indexed: bool,
     this: Weak<Partition>,
     shared: Arc<Shared>,
     marks: Marks,

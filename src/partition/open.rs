@@ -94,7 +94,12 @@ impl Partition {
             return Err(missing_end(&spec.tp, promised, recovered.end));
         }
         recovered.rise_to_ceiling(shared, &spec, opening)?;
-        Ok(Self::build(shared, spec, recovered, opening.clean))
+        let config = Arc::clone(&spec.config);
+        let partition = Self::build(shared, spec, recovered, opening.clean);
+        if partition.indexed {
+            partition.build_recent(&config)?;
+        }
+        Ok(partition)
     }
 
     fn build(
@@ -137,8 +142,9 @@ impl Partition {
             tp: spec.tp,
             key: spec.key,
             limits: Limits::new(&spec.config),
-            settings: RwLock::new(spec.config),
             internal: spec.internal,
+            indexed: spec.config.key_index,
+            settings: RwLock::new(spec.config),
             this: Weak::clone(this),
             shared: Arc::clone(shared),
             marks,

@@ -29,6 +29,9 @@ impl Partition {
         *self.settings.write() = Arc::clone(config);
         let mut appender = self.append.lock();
         appender.reconfigure(batch_target(config), config.message_timestamp_type);
+        if let Some(recent) = appender.recent.as_deref_mut() {
+            recent.set_limit(config.key_index_memory_bytes as usize);
+        }
         appender.settings = self.limits.take(config);
     }
 

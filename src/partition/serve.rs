@@ -9,7 +9,7 @@ use crate::backend::{
     Append, Appended, Fetch, FetchInfo, FetchedBatch, PartitionBackend, PartitionMarks, WaitToken,
 };
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Isolation, Result};
+use crate::base::{Error, ErrorKind, Expect, Isolation, Result};
 use crate::batch::Damage;
 
 use super::Partition;
@@ -20,6 +20,29 @@ const HELP: Duration = Duration::from_millis(20);
 impl PartitionBackend for Partition {
     fn append(&self, request: Append<'_>) -> Result<Appended> {
         Partition::append(self, request)
+    }
+
+    fn append_if(&self, request: Append<'_>, expect: Expect) -> Result<Appended> {
+        Partition::append_if(self, request, expect)
+    }
+
+    fn last_of(
+        &self,
+        key: &[u8],
+        below: u64,
+        isolation: Isolation,
+    ) -> Result<Option<FetchedBatch>> {
+        Partition::last_of(self, key, below, isolation)
+    }
+
+    fn places_of(
+        &self,
+        key: &[u8],
+        range: Range<u64>,
+        isolation: Isolation,
+        into: &mut Vec<u64>,
+    ) -> Result<u64> {
+        Partition::places_of(self, key, range, isolation, into)
     }
 
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {

@@ -19,7 +19,9 @@ impl Partition {
     pub(super) fn settle(&self) -> Result<()> {
         self.shared.relieve(0);
         let mut log = self.flush.lock();
-        self.settle_locked(&mut log)
+        self.settle_locked(&mut log)?;
+        self.roll_for_keys(&mut log);
+        Ok(())
     }
 
     /// Order of effects: the write, the mark and the view that lead readers to the segments, and
@@ -65,7 +67,7 @@ impl Partition {
     }
 
     /// Lets the background seal what was rolled: the next open then need not scan it.
-    fn ask_to_seal(&self) {
+    pub(super) fn ask_to_seal(&self) {
         let asked = std::mem::replace(&mut self.append.lock().asked, true);
         if let Some(this) = self.this.upgrade().filter(|_| !asked) {
             self.shared.rounds.ask(this);
@@ -159,6 +161,7 @@ impl Partition {
         let placed = place_all(&work, &pins);
         let gaps = log.rescue(&placed, self.shared.clock.unix_ms()).map_err(|e| self.error(e))?;
         self.note_gaps(gaps.iter().map(|gap| (gap.from, gap.to)));
+        self.lose_recent(gaps.iter().map(|gap| (gap.from, gap.to)));
         gaps.iter().for_each(|gap| self.note_loss(gap.from, gap.to));
         Ok(true)
     }

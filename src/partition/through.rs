@@ -11,7 +11,9 @@ use crate::batch::Batch;
 use crate::log::{Placed, SegmentLog};
 
 use super::Partition;
+use super::appender::Appender;
 use super::call::{Call, Stamp, time_fits};
+use super::conditional::{Condition, Judgement};
 use super::numbered::Known;
 use super::waiters::Woken;
 
@@ -21,6 +23,18 @@ enum Turned {
     Busy(u64, Stamp),
     /// It is there already.
     Known(Known, Stamp),
+}
+
+/// What is in the way of a large call.
+enum Obstacle {
+    /// The manifest allows no such offset yet.
+    Ceiling,
+    /// Another one is being written.
+    Busy,
+    /// The keys in memory are to be sealed.
+    Keys,
+    /// Something is to be looked at for its condition.
+    Look(Option<u64>),
 }
 
 impl Partition {
@@ -34,10 +48,11 @@ impl Partition {
         call: &Call<'_>,
         now: i64,
         request: &Append<'_>,
+        condition: Option<&mut Condition<'_>>,
     ) -> Result<Appended> {
         let deadline = request.deadline(&*self.shared.clock);
         self.shared.relieve(call.bytes as u64);
-        let (base_offset, stamp) = match self.become_busy(call, now, deadline)? {
+        let (base_offset, stamp) = match self.become_busy(call, now, deadline, condition)? {
             Turned::Known(known, stamp) => return Ok(self.answer_known(call, known, stamp)),
             Turned::Busy(base_offset, stamp) => (base_offset, stamp),
         };
@@ -48,31 +63,65 @@ impl Partition {
         written.map(|()| stamp.appended(base_offset))
     }
 
-    fn become_busy(&self, call: &Call<'_>, now: i64, deadline: Deadline<'_>) -> Result<Turned> {
+    fn become_busy(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        deadline: Deadline<'_>,
+        mut condition: Option<&mut Condition<'_>>,
+    ) -> Result<Turned> {
         let count = call.count() as u64;
         loop {
             let settings = self.check(call, now)?;
-            let ceiling = {
+            let obstacle = {
                 let mut appender = self.append.lock();
                 self.check_takes(&appender)?;
                 if appender.settings != settings {
                     continue;
                 }
-                let low = appender.next_offset + count > appender.ceiling;
-                if !appender.busy {
+                if appender.busy {
+                    Obstacle::Busy
+                } else {
                     let stamp = self.stamp(&appender, now);
                     if let Some(known) = self.judge(&mut appender, call, now)? {
                         return Ok(Turned::Known(known, stamp));
                     }
-                    if !low {
-                        appender.busy = true;
-                        return Ok(Turned::Busy(appender.next_offset, stamp));
+                    match self.obstacle(&appender, count, condition.as_deref())? {
+                        Some(obstacle) => obstacle,
+                        None => {
+                            // Nobody appends from here on: what the call relies on stays so.
+                            appender.busy = true;
+                            return Ok(Turned::Busy(appender.next_offset, stamp));
+                        }
                     }
                 }
-                low
             };
-            if ceiling { self.raise_ceiling(count)? } else { self.wait_idle(deadline)? }
+            match (obstacle, condition.as_deref_mut()) {
+                (Obstacle::Ceiling, _) => self.raise_ceiling(count)?,
+                (Obstacle::Busy, _) => self.wait_idle(deadline)?,
+                (Obstacle::Keys, _) => self.seal_keys()?,
+                (Obstacle::Look(what), Some(condition)) => self.learn(condition, what)?,
+                (Obstacle::Look(_), None) => {}
+            }
         }
+    }
+
+    /// What a large call has to see to first. The append lock is held.
+    fn obstacle(
+        &self,
+        appender: &Appender,
+        count: u64,
+        condition: Option<&Condition<'_>>,
+    ) -> Result<Option<Obstacle>> {
+        if appender.next_offset + count > appender.ceiling {
+            return Ok(Some(Obstacle::Ceiling));
+        }
+        match condition.map(|condition| self.judge_condition(appender, condition)) {
+            None | Some(Judgement::Met) => {}
+            Some(Judgement::Failed(error)) => return Err(error),
+            Some(Judgement::Unknown(what)) => return Ok(Some(Obstacle::Look(what))),
+        }
+        Ok(appender.is_recent_full().then_some(Obstacle::Keys))
     }
 
     /// Waits while another thread's large call is being written.
@@ -118,6 +167,10 @@ impl Partition {
         self.publish_view(&log);
         if reached > base {
             appender.pass_through(reached);
+            let placed = usize::try_from(reached - base).unwrap_or(usize::MAX);
+            let records = call.records();
+            let placed = records.get(..placed).unwrap_or(records);
+            appender.note_keys(placed, base, call.producer.as_ref());
             appender.note_placed(call, base, stamp);
             // Everything staged has settled. What stays on the list would be taken for the
             // owner of the offsets that stand in the segment only.

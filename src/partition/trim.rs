@@ -65,6 +65,7 @@ impl Partition {
         self.note_synced(log);
         self.marks.begin(log.start_offset());
         self.release(log.synced_offset());
+        self.forget_recent();
         moved.map_err(|e| self.error(e))
     }
 }

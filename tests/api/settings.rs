@@ -52,7 +52,8 @@ const INERT: [(&str, &str); 9] = [
 ];
 
 /// Ours alone, without a default that a log in memory could have.
-const OURS: [&str; 2] = ["durability", "internal.segment.bytes"];
+const OURS: [&str; 4] =
+    ["durability", "internal.segment.bytes", "key.index", "key.index.memory.bytes"];
 
 fn all(log: &EventLog) -> BTreeMap<String, ConfigEntry> {
     let told = log.admin().describe_configs(&ConfigResource::topic("t")).unwrap();

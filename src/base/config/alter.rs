@@ -76,6 +76,12 @@ pub fn alter(
     }
     agree_on_level(&mut after, &named);
     let config = TopicConfig::resolve(&after, log)?;
+    let indexed = TopicConfig::resolve(before, log)?.key_index;
+    if config.key_index != indexed {
+        let reason =
+            format!("it is {indexed} for the topic's life: the index is written with the records");
+        return Err(invalid("key.index", &config.key_index.to_string(), &reason));
+    }
     // The topic keeps its level, whatever the log's is in a later life.
     after.insert("durability".to_owned(), config.durability.name().to_owned());
     Ok((after, config))

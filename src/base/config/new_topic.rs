@@ -47,6 +47,14 @@ impl NewTopic {
         self.config("cleanup.policy", "compact")
     }
 
+    /// Whether records are found by their keys ([`Topic::latest`](crate::Topic::latest),
+    /// [`Topic::history`](crate::Topic::history)), and appends may depend on them
+    /// ([`Expect`](crate::Expect)). Default: no. It holds for the topic's life, and the topic
+    /// keeps its number of partitions: with another one keys would belong elsewhere.
+    pub fn key_index(self, indexed: bool) -> Self {
+        self.config("key.index", if indexed { "true" } else { "false" })
+    }
+
     /// Accepted and ignored: a log is one node and keeps one copy, as a cluster does with a
     /// factor of 1. So programs and tests that ask a cluster for three run unchanged.
     pub fn replication_factor(self, _factor: u16) -> Self {

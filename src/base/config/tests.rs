@@ -85,6 +85,7 @@ fn e10_a_value_of_every_key_that_has_an_effect_reaches_its_typed_form() {
         ("compression.type", "uncompressed"),
         ("durability", "process-crash"),
         ("flush.messages", "1"),
+        ("key.index", "true"),
         ("message.timestamp.type", "LogAppendTime"),
         ("min.cleanable.dirty.ratio", "0.25"),
         ("preallocate", "true"),

@@ -38,6 +38,10 @@ pub struct TopicConfig {
     pub flush_ms: i64,
     /// One index entry per this many bytes of batches.
     pub index_interval_bytes: u32,
+    /// Whether records are found by their keys.
+    pub key_index: bool,
+    /// The most memory that the keys of unsealed records of one partition take.
+    pub key_index_memory_bytes: u32,
     /// Compaction considers a record after this time at the latest.
     pub max_compaction_lag_ms: i64,
     /// The most bytes that the encoded records of one send call may have.
@@ -102,6 +106,8 @@ impl TopicConfig {
             file_delete_delay_ms: 60_000,
             flush_ms: 100,
             index_interval_bytes: 4_096,
+            key_index: false,
+            key_index_memory_bytes: 16 << 20,
             max_compaction_lag_ms: i64::MAX,
             max_message_bytes: 1_048_588,
             message_timestamp_after_max_ms: 3_600_000,
@@ -159,6 +165,8 @@ impl TopicConfig {
             "flush.messages" => check_flush_messages(name, value)?,
             "flush.ms" => self.flush_ms = whole(name, value)?,
             "index.interval.bytes" => self.index_interval_bytes = whole(name, value)?,
+            "key.index" => self.key_index = value.eq_ignore_ascii_case("true"),
+            "key.index.memory.bytes" => self.key_index_memory_bytes = whole(name, value)?,
             "max.compaction.lag.ms" => self.max_compaction_lag_ms = whole(name, value)?,
             "max.message.bytes" => self.max_message_bytes = whole(name, value)?,
             "message.timestamp.after.max.ms" => {

@@ -108,6 +108,20 @@ pub const TOPIC_KEYS: &[Key] = &[
          small tests.",
     ),
     Key::new(
+        "key.index",
+        Kind::Bool,
+        "Whether records are found by their keys, and appends may depend on them. Not Kafka's. \
+         Set when the topic is created, and never altered.",
+    )
+    .default("false"),
+    Key::new(
+        "key.index.memory.bytes",
+        Kind::Int(64 << 10, GIB),
+        "The most memory that the index of the keys takes for the unsealed records of one \
+         partition. A segment rolls when half of it is in use. Not Kafka's.",
+    )
+    .default("16777216"),
+    Key::new(
         "leader.replication.throttled.replicas",
         Kind::List(&[]),
         "Replicas whose serving is throttled.",

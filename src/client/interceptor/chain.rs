@@ -40,6 +40,15 @@ impl Chain {
         producer: &'p Arc<Shared>,
         record: &Record<'_>,
     ) -> Result<Delivery<'p>> {
+        self.send_by(record, |record| producer.place(record))
+    }
+
+    /// Sends a record by `place`.
+    pub(in crate::client) fn send_by<'p>(
+        &self,
+        record: &Record<'_>,
+        place: impl FnOnce(&Record<'_>) -> Result<Delivery<'p>>,
+    ) -> Result<Delivery<'p>> {
         let record_out = self.intercept(record);
         let changed: Vec<Header<'_>>;
         let headers = if record_out.has_changed_headers() {
@@ -48,7 +57,7 @@ impl Chain {
         } else {
             record.raw.headers
         };
-        let sent = producer.place(&record_out.record(headers));
+        let sent = place(&record_out.record(headers));
         match &sent {
             Ok(delivery) => {
                 self.queue.push(delivery.waiting());
@@ -75,6 +84,35 @@ impl Chain {
         let headers: Vec<_> = records.iter().map(OutgoingRecord::headers).collect();
         let outgoing = records.iter().zip(&headers).map(|(record, h)| record.record(h));
         let sent = batch_delivery::send(producer, outgoing);
+        self.await_all(&sent, &records);
+        sent
+    }
+
+    /// Sends records by `place`, all or none.
+    pub(in crate::client) fn send_all_by<'p, 'a>(
+        &self,
+        records: impl Iterator<Item = Record<'a>>,
+        place: impl FnOnce(&[Record<'_>]) -> Result<BatchDelivery<'p>>,
+    ) -> Result<BatchDelivery<'p>> {
+        let records: Vec<_> = records.map(|record| self.intercept(&record)).collect();
+        let headers: Vec<_> = records.iter().map(OutgoingRecord::headers).collect();
+        let outgoing: Vec<_> =
+            records.iter().zip(&headers).map(|(record, h)| record.record(h)).collect();
+        let sent = place(&outgoing);
+        match &sent {
+            Ok(sent) => self.await_all(sent, &records),
+            Err(error) => {
+                for record in &records {
+                    let partition = record.partition().or(error.partition());
+                    let topic = record.topic();
+                    self.tell(&SendOutcome { topic, partition, result: Err(error) });
+                }
+            }
+        }
+        sent
+    }
+
+    fn await_all(&self, sent: &BatchDelivery<'_>, records: &[OutgoingRecord<'_>]) {
         for part in sent.parts() {
             for (number, index) in (0..).zip(part.record_indexes()) {
                 let Some(record) = records.get(*index) else { continue };
@@ -88,7 +126,6 @@ impl Chain {
             }
         }
         self.tell_done(Look::Front);
-        sent
     }
 
     /// Tells of every record that is done by now.

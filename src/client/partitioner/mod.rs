@@ -8,6 +8,7 @@ mod strategy;
 
 pub use custom::Partitioner;
 
+pub(super) use murmur2::partition_of;
 pub(super) use random::Random;
 pub(super) use sticky::{Produced, Sticky};
 pub(super) use strategy::{Chosen, Strategy, Turns};

@@ -8,6 +8,7 @@ use crate::disk::DiskFile;
 use crate::log::files::LogFiles;
 use crate::log::index::{Entry, Indexer};
 use crate::log::key::PartitionKey;
+use crate::log::keyed;
 use crate::log::layer::Layer;
 use crate::log::manifest::SegmentEnd;
 use crate::log::seal::finish_file;
@@ -140,7 +141,7 @@ impl Output {
             max_timestamp: self.indexer.max_timestamp(),
             sealed: None,
         };
-        let (file_len, crc) = finish_file(&layer)?;
+        let (file_len, crc) = finish_file(&layer, &keyed::for_footer(&layer))?;
         let end = layer.end(file_len, crc);
         segment.end.get_or_init(|| end);
         segment.forget_live();
