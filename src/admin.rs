@@ -8,6 +8,7 @@ mod log_dir;
 mod offsets;
 mod records;
 mod topics;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::node::Node;
 pub use compaction::CompactionOptions;
 pub use groups::GroupDescription;
 pub use topics::{CreateTopicsOptions, ListTopicsOptions};
+pub use transactions::ProducerDescription;
 
 /// Topics created, listed, described, grown and deleted; what recovery did.
 ///

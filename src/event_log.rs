@@ -8,7 +8,10 @@ use std::time::Duration;
 use crate::admin::Admin;
 use crate::backend::Backend;
 use crate::base::{Clock, Durability, ErrorKind, NewTopic, Result};
-use crate::client::{ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic};
+use crate::client::{
+    ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic,
+    TransactionalProducerBuilder,
+};
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 use crate::node::{Node, Options};
@@ -100,6 +103,12 @@ impl EventLog {
     /// A builder for a producer.
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(self.backend())
+    }
+
+    /// A builder for a producer whose records count together or not at all, under an id that
+    /// outlives it: 1 to 249 bytes.
+    pub fn transactional_producer(&self, id: &str) -> TransactionalProducerBuilder {
+        TransactionalProducerBuilder::new(self.producer(), id)
     }
 
     /// A builder for a consumer.

@@ -72,8 +72,9 @@ pub mod testing;
 
 pub use admin::{
     Admin, CompactionOptions, CreateTopicsOptions, GroupDescription, ListTopicsOptions,
+    ProducerDescription,
 };
-pub use backend::CommittedOffset;
+pub use backend::{CommittedOffset, Outcome};
 pub use base::{
     AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
     ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Expect, Header,
@@ -81,13 +82,13 @@ pub use base::{
     TopicId, TopicPartition,
 };
 pub use client::{
-    Backoff, BatchDelivery, BatchPart, CommitPolicy, Consumer, ConsumerBuilder, ConsumerEvent,
-    ConsumerRecord, Delivery, Gap, GroupMetadata, KeyHistory, OffsetAndMetadata,
+    Backoff, BatchDelivery, BatchPart, CommitError, CommitPolicy, Consumer, ConsumerBuilder,
+    ConsumerEvent, ConsumerRecord, Delivery, Gap, GroupMetadata, KeyHistory, OffsetAndMetadata,
     OffsetAndTimestamp, OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord,
-    Partitioner, Placed, ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor, Rebalance,
-    RebalanceListener, Record, Records, RecordsIter, ResetReason, Restored, RunOptions, RunReport,
-    SendOutcome, StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView, Topic,
-    WakeupHandle,
+    Partitioner, Placed, Processed, ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor,
+    Rebalance, RebalanceListener, Record, Records, RecordsIter, ResetReason, Restored, RunOptions,
+    RunReport, SendOutcome, StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView,
+    Topic, Transaction, TransactionalProducer, TransactionalProducerBuilder, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,
@@ -98,6 +99,7 @@ pub use coord::groups::{
 pub mod assignors {
     pub use crate::coord::groups::{Range, RoundRobin, Uniform};
 }
+pub use coord::transactions::{TransactionFilter, TransactionState, TransactionView};
 pub use event_log::{EventLog, EventLogBuilder, Tick};
 pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{
@@ -121,6 +123,8 @@ mod documentation {
     struct Housekeeping;
     #[doc = include_str!("../docs/tables.md")]
     struct Tables;
+    #[doc = include_str!("../docs/transactions.md")]
+    struct Transactions;
     #[doc = include_str!("../README.md")]
     struct Readme;
 }

@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "../examples/orders.rs"]
 mod orders;
+#[path = "../examples/payments.rs"]
+mod payments;
 #[path = "../examples/profiles.rs"]
 mod profiles;
 
@@ -71,4 +73,36 @@ fn profiles_are_known_as_they_are_and_as_they_were_over_two_lives_of_the_log() {
         assert!(past(&log, AsOf::Offset(0)).unwrap().is_empty());
         log.close().unwrap();
     }
+}
+
+/// The machine is killed behind every few polls, in the middle of whatever it does then.
+#[test]
+fn payments_balance_to_the_cent_however_often_the_bank_is_killed() {
+    use alluvium::testing::SimDisk;
+    let open = |disk: &SimDisk| {
+        let builder = EventLog::builder().disk(disk.clone()).path("/bank").background(false);
+        builder.durability(Durability::ProcessCrash).open().unwrap()
+    };
+    let (mut disk, transfers) = (SimDisk::new(), 400);
+    for life in 0.. {
+        let log = open(&disk);
+        let (mut polls, mut after) = (0, None);
+        let worked = payments::work(&log, transfers, || {
+            polls += 1;
+            if polls == 1 + life % 3 && after.is_none() {
+                after = Some(disk.kill());
+            }
+        });
+        let Some(next) = after else {
+            worked.unwrap();
+            break;
+        };
+        drop(log);
+        disk = next;
+        payments::audit(&open(&disk)).unwrap();
+        disk = disk.kill();
+    }
+    let audit = payments::audit(&open(&disk)).unwrap();
+    assert_eq!(audit.booked, transfers);
+    assert_eq!(audit.balances.values().sum::<i64>(), 0);
 }

@@ -154,6 +154,20 @@ impl Admin {
         self.0.group_offsets(group)
     }
 
+    /// As [`group_offsets`](Self::group_offsets), once no open transaction has committed any of
+    /// them. (E19)
+    ///
+    /// # Errors
+    ///
+    /// `UnstableOffsetCommit` while the outcome of one is open: ask again. Those of
+    /// [`group_offsets`](Self::group_offsets).
+    pub fn stable_group_offsets(
+        &self,
+        group: &str,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        self.0.stable_group_offsets(group)
+    }
+
     /// Sets committed offsets of a group without members; an unknown one is created. To any
     /// offset, forwards or backwards.
     ///

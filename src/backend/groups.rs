@@ -56,6 +56,16 @@ pub trait GroupBackend: Send + Sync + fmt::Debug {
         group: &str,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>>;
+
+    /// As [`committed`](Self::committed); `UnstableOffsetCommit` while an open transaction has
+    /// committed any of them (B38).
+    fn committed_stable(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        self.committed(group, partitions)
+    }
 }
 
 /// One member of a group: it lives as long as this is held.

@@ -8,6 +8,7 @@ mod changes;
 mod groups;
 mod side_files;
 mod topic_route;
+mod transactions;
 
 use std::fmt;
 use std::ops::Range;
@@ -30,6 +31,9 @@ pub use groups::{
 };
 pub use side_files::{SideFile, SideFiles, SideWriter};
 pub use topic_route::TopicRoute;
+pub use transactions::{
+    EndError, Fenced, NameHolder, Outcome, ProducerEpoch, TransactionBackend, TransactionHolder,
+};
 
 /// Where records go to and come from.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
@@ -74,6 +78,18 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     #[allow(dead_code, reason = "the consumer's side comes with its own change")]
     fn groups(&self) -> Result<&dyn GroupBackend> {
         Err(Error::new(ErrorKind::UnsupportedVersion, "this backend coordinates no groups"))
+    }
+
+    /// The coordinator of transactions; `UnsupportedVersion` when this backend has none.
+    fn transactions(&self) -> Result<&dyn TransactionBackend> {
+        let message = "this backend coordinates no transactions";
+        Err(Error::new(ErrorKind::UnsupportedVersion, message))
+    }
+
+    /// Where those who sleep learn that background work is due sooner than
+    /// [`run_due`](Self::run_due) has told; none where that cannot be.
+    fn plans(&self) -> Option<&Changes> {
+        None
     }
 }
 

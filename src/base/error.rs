@@ -128,6 +128,10 @@ kinds! {
     InvalidProducerEpoch = "INVALID_PRODUCER_EPOCH", Some(47), false;
     /// A call that does not fit the state of the transaction.
     InvalidTxnState = "INVALID_TXN_STATE", Some(48), false;
+    /// A producer id that its transactional id does not have, or a transactional id that has expired.
+    InvalidProducerIdMapping = "INVALID_PRODUCER_ID_MAPPING", Some(49), false;
+    /// A transaction timeout above `transaction.max.timeout.ms`.
+    InvalidTransactionTimeout = "INVALID_TRANSACTION_TIMEOUT", Some(50), false;
     /// The transactional id has a decided transaction that is still being completed; or a condition
     /// depends on a record of another transaction that is not decided yet.
     ConcurrentTransactions = "CONCURRENT_TRANSACTIONS", Some(51), true;
@@ -139,6 +143,17 @@ kinds! {
     GroupIdNotFound = "GROUP_ID_NOT_FOUND", Some(69), false;
     /// Another live consumer has joined with the same `group.instance.id`: it has taken over.
     FencedInstanceId = "FENCED_INSTANCE_ID", Some(82), false;
+    /// An open transaction has committed offsets whose outcome is not known yet.
+    UnstableOffsetCommit = "UNSTABLE_OFFSET_COMMIT", Some(88), true;
+    /// Another producer has the same transactional id or name now: this one can only be closed.
+    ProducerFenced = "PRODUCER_FENCED", Some(90), false;
+    /// There is no such transactional id.
+    TransactionalIdNotFound = "TRANSACTIONAL_ID_NOT_FOUND", Some(105), false;
+    /// The transaction can only be aborted: something in it has failed, or an operator has aborted it.
+    TransactionAbortable = "TRANSACTION_ABORTABLE", Some(120), false;
+    /// The transaction was open for longer than `transaction.timeout.ms`, and was aborted. The
+    /// producer can begin another one.
+    TransactionTimedOut = "TRANSACTION_TIMED_OUT", None, false;
     /// The group has `group.max.size` members.
     GroupMaxSizeReached = "GROUP_MAX_SIZE_REACHED", Some(84), false;
     /// A member of the group subscribes to the topic.

@@ -7,8 +7,9 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::backend::{Appended, PartitionBackend};
-use crate::base::{Error, RawRecord, Result, TimestampType, TopicPartition};
+use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType, TopicPartition};
 
+use super::numbering::number_after;
 use super::partitioner::Chosen;
 use super::producer::Shared;
 use super::record::Record;
@@ -196,6 +197,8 @@ struct Group<'p, 'a> {
     records: Vec<RawRecord<'a>>,
     indexes: Vec<usize>,
     sticky_bytes: Option<usize>,
+    /// The number of the first record, where the program has said it.
+    sequence: Option<i32>,
     refused: Option<(Error, Vec<usize>)>,
 }
 
@@ -241,6 +244,13 @@ fn lost<'p>(record: &Record<'_>, partition: Option<u32>, error: Error) -> Box<Lo
     Box::new(Lost { home, error })
 }
 
+#[cold]
+fn out_of_line(expected: Option<i32>, record: &Record<'_>) -> Error {
+    let said = record.sequence;
+    let message = format!("sequence {said:?} in a batch whose next one is {expected:?}");
+    Error::new(ErrorKind::InvalidRequest, message)
+}
+
 const WALKABLE: usize = 16;
 
 impl<'p, 'a> Groups<'p, 'a> {
@@ -258,7 +268,10 @@ impl<'p, 'a> Groups<'p, 'a> {
         let Some(group) = self.groups.get_mut(at) else { return };
         group.indexes.push(index);
         match (checked, lost) {
-            (Ok(size), None) => group.take(record, is_sticky.then_some(size)),
+            (Ok(size), None) => match group.number(record) {
+                Ok(()) => group.take(record, is_sticky.then_some(size)),
+                Err(error) => group.refuse(error, index),
+            },
             (Err(error), _) | (Ok(_), Some(error)) => group.refuse(error, index),
         }
     }
@@ -321,6 +334,7 @@ impl<'p, 'a> Groups<'p, 'a> {
             records: Vec::with_capacity(room),
             indexes: Vec::with_capacity(room),
             sticky_bytes: None,
+            sequence: None,
             refused: None,
         });
         let unindexed = match self.groups.len() {
@@ -346,6 +360,17 @@ impl<'p, 'a> Group<'p, 'a> {
         }
     }
 
+    /// Numbers that the program says must follow each other.
+    #[inline]
+    fn number(&mut self, record: &Record<'a>) -> Result<()> {
+        if self.records.is_empty() {
+            self.sequence = record.sequence;
+            return Ok(());
+        }
+        let expected = self.sequence.map(|first| number_after(first, self.records.len()));
+        if expected == record.sequence { Ok(()) } else { Err(out_of_line(expected, record)) }
+    }
+
     fn refuse(&mut self, error: Error, index: usize) {
         self.refused.get_or_insert_with(|| (error, Vec::new())).1.push(index);
     }
@@ -363,7 +388,8 @@ impl<'p, 'a> Group<'p, 'a> {
             (Some((error, blamed)), _) => Err(part.blame(error, blamed)),
             (None, Some((entry, partition))) => door(&entry.route, partition).and_then(|door| {
                 part.door = Some(door);
-                let appended = producer.append(&**door, &self.records);
+                let appended =
+                    producer.append(entry, partition, &**door, &self.records, self.sequence);
                 let appended = appended.map_err(|error| part.translate(error))?;
                 part.appended = Some(appended);
                 let first = appended.base_offset;

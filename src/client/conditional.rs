@@ -51,6 +51,7 @@ impl Producer {
     ///   [`Error::actual_version`] tell what.
     /// - `InvalidRequest`: a condition about a key on a topic without `key.index`, on a record
     ///   without a key, or on one that names another partition than the key's.
+    /// - `IllegalState`: the producer has a name or `enable.idempotence`.
     /// - `PolicyViolation`: [`KeyVersion`](Expect::KeyVersion) where older records may have gone.
     /// - Those of [`send`](Self::send).
     pub fn send_if(&self, record: Record<'_>, expect: Expect) -> Result<Delivery<'_>> {
@@ -171,6 +172,10 @@ impl Shared {
         records: &[RawRecord<'_>],
         expect: Expect,
     ) -> Result<Appended> {
+        if self.numbering().is_some() {
+            let message = "a producer that numbers its records sends none conditionally";
+            return Err(Error::new(ErrorKind::IllegalState, message));
+        }
         let request = self.request(records);
         door.append_if(request, expect).map_err(|e| self.not_placed(e))
     }

@@ -63,6 +63,8 @@ pub struct Consumer {
     events: RefCell<Events>,
     /// How many changes of topics there were at the last look.
     topics_seen: u64,
+    /// Likewise of what is due.
+    plans_seen: u64,
     /// None without a group.
     group: Option<Membership>,
 }
@@ -78,7 +80,7 @@ impl Consumer {
         let fetcher = Fetcher::new(Arc::clone(&bell), settings.isolation);
         let group = group.map(|settings| Membership::new(settings, listener, &bell));
         let events = RefCell::default();
-        Self { backend, settings, fetcher, bell, events, topics_seen: 0, group }
+        Self { backend, settings, fetcher, bell, events, topics_seen: 0, plans_seen: 0, group }
     }
 
     /// A handle that ends a poll of this consumer from another thread.

@@ -16,6 +16,7 @@ mod group;
 mod interceptor;
 mod key_history;
 mod lifetime;
+mod numbering;
 mod offset_reset;
 mod offsets;
 mod owned_record;
@@ -33,6 +34,7 @@ mod routes;
 mod slot;
 mod table;
 mod topic;
+mod transaction;
 mod wakeup;
 mod walk;
 mod window;
@@ -63,5 +65,8 @@ pub use record::Record;
 pub use records::{Gap, Records, RecordsIter};
 pub use table::{Restored, Table, TableBuilder, TableRecord, TableStats, TableView};
 pub use topic::Topic;
+pub use transaction::{
+    CommitError, Processed, Transaction, TransactionalProducer, TransactionalProducerBuilder,
+};
 pub use wakeup::{StopHandle, WakeupHandle};
 pub use worker::{Backoff, CommitPolicy, RunOptions, RunReport};

@@ -9,12 +9,13 @@ use std::time::Duration;
 use crate::backend::{Append, Appended, Backend, PartitionBackend};
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Error, RawRecord, Result};
+use crate::base::{Error, ErrorKind, RawRecord, Result, TopicPartition};
 
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
 use super::interceptor::Chain;
 use super::lifetime::Lifetime;
+use super::numbering::{Numbering, Way};
 use super::partitioner::{Produced, Random};
 use super::pending::name_pending;
 use super::producer_settings::ProducerSettings;
@@ -49,17 +50,24 @@ pub(super) struct Shared {
     routes: Routes,
     random: Random,
     chain: Option<Box<Chain>>,
+    /// None for one whose records have no numbers: most.
+    numbering: Option<Box<Numbering>>,
     lifetime: Lifetime,
     /// How many of the log's losses this producer has told of.
     losses_told: AtomicU64,
 }
 
 impl Producer {
+    pub(super) fn into_shared(self) -> Arc<Shared> {
+        self.shared
+    }
+
     pub(super) fn new(
         backend: Arc<dyn Backend>,
         settings: ProducerSettings,
         random: Random,
         chain: Option<Box<Chain>>,
+        numbering: Option<Numbering>,
     ) -> Self {
         let (losses, _) = backend.losses_since(u64::MAX);
         Self {
@@ -69,6 +77,7 @@ impl Producer {
                 routes: Routes::default(),
                 random,
                 chain,
+                numbering: numbering.map(Box::new),
                 lifetime: Lifetime::default(),
                 losses_told: AtomicU64::new(losses),
             }),
@@ -202,6 +211,48 @@ impl Producer {
         outcome
     }
 
+    /// The number of the last record of this producer in a partition; none where the log knows of
+    /// none. Of a producer with a [name](crate::ProducerBuilder::name) that includes what was sent
+    /// by its former holders, however long ago: where an outbox goes on after a failure.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic, TopicPartition};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let readings = log.create_topic(NewTopic::new("readings"))?;
+    /// let outbox = ["20.1", "20.4", "20.3"]; // Kept elsewhere until it is known to be sent.
+    /// let first = log.producer().name("sensor-7").build()?;
+    /// let _ = first.send(readings.record(outbox[0]).sequence(0))?;
+    /// let _ = first.send(readings.record(outbox[1]).sequence(1))?;
+    ///
+    /// // After a failure, nobody remembers how far that came.
+    /// let again = log.producer().name("sensor-7").build()?;
+    /// let partition = TopicPartition::new("readings", 0);
+    /// assert_eq!(again.last_sequence(&partition)?, Some(1));
+    /// for (number, value) in outbox.iter().enumerate() {
+    ///     // What is there already is not appended again.
+    ///     again.send(readings.record(value).sequence(number as i32))?.wait()?;
+    /// }
+    /// assert_eq!(log.admin().describe_topic("readings")?.partition_count, 1);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` for a producer that does not number its records; `ProducerFenced` when
+    /// another producer has taken the name; `UnknownTopicOrPartition`; `Closed`.
+    pub fn last_sequence(&self, partition: &TopicPartition) -> Result<Option<i32>> {
+        let shared = &self.shared;
+        shared.check_open()?;
+        let Some(Numbering::Own(identity)) = shared.numbering() else {
+            let message = "the producer has no name, and enable.idempotence is not set";
+            return Err(Error::new(ErrorKind::IllegalState, message));
+        };
+        let route = shared.backend.resolve(partition.topic())?;
+        door(&route, partition.partition())?;
+        identity.last_sequence(&*shared.backend, (route.id, partition.partition()))
+    }
+
     /// How often an [interceptor](crate::ProducerInterceptor) of this producer has panicked.
     #[must_use]
     pub fn interceptor_failures(&self) -> u64 {
@@ -240,7 +291,8 @@ impl Shared {
         let chosen = strategy.choose(record, entry, || entry.sticky.current())?;
         let partition = chosen.partition;
         let door = door(&entry.route, partition)?;
-        let appended = self.append(&**door, slice::from_ref(&record.raw))?;
+        let (records, first) = (slice::from_ref(&record.raw), record.sequence);
+        let appended = self.append(entry, partition, &**door, records, first)?;
         if chosen.is_sticky {
             self.count_sticky(entry, partition, size);
         }
@@ -277,12 +329,31 @@ impl Shared {
     #[inline]
     pub(super) fn append(
         &self,
+        entry: &Entry,
+        partition: u32,
         door: &dyn PartitionBackend,
         records: &[RawRecord<'_>],
+        first: Option<i32>,
     ) -> Result<Appended> {
         let (max_block, stop) = (self.settings.max_block, Some(self.lifetime.placing()));
-        door.append(Append { records, producer: None, max_block, stop })
-            .map_err(|e| self.lifetime.not_placed(e))
+        let request = Append { records, producer: None, max_block, stop };
+        let appended = match &self.numbering {
+            None if first.is_some() => Err(no_numbers()),
+            None => door.append(request),
+            Some(numbering) => {
+                let way = Way { backend: &*self.backend, entry, partition, door };
+                numbering.append(way, request, first)
+            }
+        };
+        appended.map_err(|e| self.lifetime.not_placed(e))
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(super) fn numbering(&self) -> Option<&Numbering> {
+        self.numbering.as_deref()
     }
 
     pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {
@@ -324,6 +395,13 @@ impl Shared {
     ) -> Result<()> {
         door.wait_reached(offset, deadline).map_err(|e| self.lifetime.not_reached(e))
     }
+}
+
+#[cold]
+fn no_numbers() -> Error {
+    let message = "the record has a sequence: only producers with a name or enable.idempotence \
+                   number their records";
+    Error::new(ErrorKind::InvalidRequest, message)
 }
 
 impl fmt::Debug for Producer {

@@ -16,6 +16,8 @@ pub(super) struct ProducerSettings {
     pub(super) batch_size: u32,
     pub(super) max_request_size: usize,
     pub(super) strategy: Strategy,
+    /// What was said of `enable.idempotence`.
+    pub(super) idempotent: Option<bool>,
 }
 
 impl Default for ProducerSettings {
@@ -26,6 +28,7 @@ impl Default for ProducerSettings {
             batch_size: 16_384,
             max_request_size: 1 << 20,
             strategy: Strategy::default(),
+            idempotent: None,
         }
     }
 }
@@ -41,6 +44,9 @@ impl ProducerSettings {
             }
         }
         told.check_timeouts()?;
+        if settings.idempotent == Some(true) {
+            told.check_idempotence()?;
+        }
         settings.strategy = told.strategy();
         Ok(settings)
     }
@@ -58,6 +64,7 @@ impl ProducerSettings {
             "max.request.size" => {
                 self.max_request_size = number(key, value, 0, MAX_RECORD_BYTES)?;
             }
+            "enable.idempotence" => self.idempotent = Some(boolean(key, value)?),
             "partitioner.class" => told.round_robin = round_robin(key, value)?,
             "partitioner.ignore.keys" => told.ignore_keys = boolean(key, value)?,
             _ => return Ok(false),
@@ -71,6 +78,8 @@ impl ProducerSettings {
 struct Told {
     delivery_timeout_ms: Option<u64>,
     request_timeout_ms: Option<u64>,
+    retries: Option<i64>,
+    in_flight: Option<i64>,
     round_robin: bool,
     ignore_keys: bool,
 }
@@ -83,6 +92,19 @@ impl Told {
                 let reason =
                     format!("it must be at least linger.ms (0) + request.timeout.ms ({request})");
                 Err(invalid("delivery.timeout.ms", &delivery.to_string(), &reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What contradicts `enable.idempotence=true` (B17).
+    fn check_idempotence(&self) -> Result<()> {
+        const IN_FLIGHT: &str = "max.in.flight.requests.per.connection";
+        let reason = |what: &str| format!("enable.idempotence=true needs {what}");
+        match (self.retries, self.in_flight) {
+            (Some(0), _) => Err(invalid("retries", "0", &reason("at least 1"))),
+            (_, Some(many @ 6..)) => {
+                Err(invalid(IN_FLIGHT, &many.to_string(), &reason("5 at most")))
             }
             _ => Ok(()),
         }
@@ -110,8 +132,11 @@ fn accept_inert(key: &str, value: &str, told: &mut Told) -> Result<bool> {
         _ => return Ok(false),
     };
     let given = number(key, value, least, most)?;
-    if key == "request.timeout.ms" {
-        told.request_timeout_ms = u64::try_from(given).ok();
+    match key {
+        "request.timeout.ms" => told.request_timeout_ms = u64::try_from(given).ok(),
+        "retries" => told.retries = Some(given),
+        "max.in.flight.requests.per.connection" => told.in_flight = Some(given),
+        _ => {}
     }
     Ok(true)
 }
@@ -123,8 +148,8 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
         "linger.ms" => (&["0"], "a record is in the log when send returns"),
         "acks" => (&["all", "-1"], "a delivery is done when its topic's level is reached"),
         "compression.type" => (&["none"], "batches are not compressed"),
-        "enable.idempotence" => {
-            (&["false"], "a send is not repeated, so nothing is to be found twice")
+        "transactional.id" | "transaction.timeout.ms" => {
+            (&[], "it is a transactional producer's: see EventLog::transactional_producer")
         }
         "partitioner.adaptive.partitioning.enable" => {
             (&["false"], "partitions of one process have no queues to adapt to")
@@ -136,8 +161,8 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
 }
 
 const KEYS: &str = "there is no such key; a producer has max.block.ms, delivery.timeout.ms, \
-                    batch.size, max.request.size, partitioner.class, partitioner.ignore.keys; \
-                    without effect: linger.ms, acks, compression.type, enable.idempotence, \
+                    batch.size, max.request.size, partitioner.class, partitioner.ignore.keys, \
+                    enable.idempotence; without effect: linger.ms, acks, compression.type, \
                     partitioner.adaptive.partitioning.enable, interceptor.classes, client.id, \
                     retries, retry.backoff.ms, retry.backoff.max.ms, buffer.memory, \
                     request.timeout.ms, max.in.flight.requests.per.connection";
@@ -207,7 +232,6 @@ mod tests {
             ("request.timeout.ms", "30000", "2147483648"),
             ("retry.backoff.ms", "100", "-1"),
             ("retry.backoff.max.ms", "1000", "x"),
-            ("enable.idempotence", "false", "true"),
             ("linger.ms", "0", "5"),
             ("acks", "all", "1"),
             ("compression.type", "none", "zstd"),

@@ -27,6 +27,7 @@ use super::topic::Topic;
 pub struct Record<'a> {
     pub(super) target: Target<'a>,
     pub(super) partition: Option<u32>,
+    pub(super) sequence: Option<i32>,
     pub(super) raw: RawRecord<'a>,
 }
 
@@ -74,7 +75,8 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn of(target: Target<'a>, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
-        Self { target, partition: None, raw: RawRecord { key, value, ..RawRecord::default() } }
+        let raw = RawRecord { key, value, ..RawRecord::default() };
+        Self { target, partition: None, sequence: None, raw }
     }
 
     /// The key. Records with equal keys go to one partition; an empty key is a key.
@@ -96,6 +98,17 @@ impl<'a> Record<'a> {
     /// Default: the log's clock at the moment of the append.
     pub fn timestamp_ms(mut self, timestamp_ms: i64) -> Self {
         self.raw.timestamp_ms = Some(timestamp_ms);
+        self
+    }
+
+    /// The record's number in its partition, for producers that number their records
+    /// ([`ProducerBuilder::name`](crate::ProducerBuilder::name)): one more than that of the one
+    /// before, from 0; `i32::MAX` is followed by 0. What was sent with this number or a later one
+    /// already is not appended again.
+    ///
+    /// Default: the producer counts.
+    pub fn sequence(mut self, number: i32) -> Self {
+        self.sequence = Some(number);
         self
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use crate::backend::{Backend, PartitionBackend, TopicRoute};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 
+use super::numbering::Numbers;
 use super::partitioner::{Random, Sticky, Turns};
 use super::record::Target;
 use super::topic::Topic;
@@ -18,6 +19,7 @@ pub(super) struct Entry {
     pub(super) route: Arc<TopicRoute>,
     pub(super) sticky: Sticky,
     pub(super) turns: Turns,
+    pub(super) numbers: Arc<Numbers>,
 }
 
 impl Entry {
@@ -104,8 +106,10 @@ impl Routes {
     fn admit(&self, route: Arc<TopicRoute>, random: &Random) -> &Arc<Entry> {
         let id = route.id;
         let count = u32::try_from(route.partitions.len()).unwrap_or(u32::MAX);
-        let entry =
-            Arc::new(Entry { route, sticky: Sticky::new(count, random), turns: Turns::default() });
+        let former = self.by_id.find(id.0 as u64, |entry| entry.route.id == id);
+        let numbers = former.map_or_else(Arc::default, |entry| Arc::clone(&entry.numbers));
+        let (sticky, turns) = (Sticky::new(count, random), Turns::default());
+        let entry = Arc::new(Entry { route, sticky, turns, numbers });
         let wanted = |entry: &Entry| entry.route.id == id && entry.route.is_live();
         self.by_id.insert(id.0 as u64, entry, wanted)
     }

@@ -7,6 +7,12 @@
 mod catalogue;
 pub mod groups;
 mod table;
+pub mod transactions;
+
+use crate::base::TopicId;
 
 pub use catalogue::{Catalogue, TopicEntry};
 pub use table::{Machine, Table};
+
+/// The log's own topic of groups and their offsets.
+pub const OFFSETS_TOPIC: TopicId = TopicId(2);

@@ -103,20 +103,25 @@ impl<M: Machine> Table<M> {
 /// Gives every record of a partition to `take`, in order.
 pub fn replay(
     partition: &Partition,
+    take: impl FnMut(&[u8], Option<&[u8]>) -> Result<()>,
+) -> Result<()> {
+    replay_at(Isolation::ReadUncommitted, partition, take)
+}
+
+/// As [`replay`], without what a reader of this isolation does not see.
+pub fn replay_at(
+    isolation: Isolation,
+    partition: &Partition,
     mut take: impl FnMut(&[u8], Option<&[u8]>) -> Result<()>,
 ) -> Result<()> {
     let mut from = partition.marks_now().start;
     let end = partition.marks_now().end;
     let mut batches = Vec::new();
     while from < end {
-        let fetch = Fetch {
-            from,
-            max_bytes: 1 << 20,
-            isolation: Isolation::ReadUncommitted,
-            hint: FetchHint::default(),
-        };
+        let fetch = Fetch { from, max_bytes: 1 << 20, isolation, hint: FetchHint::default() };
         batches.clear();
         partition.read_to_end(&fetch, &mut batches)?;
+        partition.hide(isolation, &mut batches)?;
         let before = from;
         for batch in &batches {
             let mut records = batch.records();

@@ -26,6 +26,9 @@ use super::groups::{OFFSETS_KEY, boot_groups, open_offsets};
 use super::housekeeping::Housekeeping;
 use super::options::Options;
 use super::topics::internal_config;
+use super::transactions::{
+    TRANSACTIONS_KEY, boot_transactions, open_journal, recover_transactions,
+};
 use super::worker::Worker;
 use super::{Node, OpenTopic};
 
@@ -106,6 +109,8 @@ impl Node {
         }
         let found = chunks.remove(&OFFSETS_KEY).unwrap_or_default();
         let offsets = open_offsets(&config, shared, found, &mut opening)?;
+        let found = chunks.remove(&TRANSACTIONS_KEY).unwrap_or_default();
+        let journal = open_journal(&config, shared, found, &mut opening)?;
         let topics = open_topics(&config, shared, &catalogue, &mut opening, &mut chunks)?;
         let mut records = std::mem::take(&mut opening.records);
         if power_lost {
@@ -126,7 +131,10 @@ impl Node {
         }
         shared.relieve(0);
         let assignors = &options.assignors;
+        let (journals, left) = ((journal, &offsets), options.ends_transactions);
+        let recovered = recover_transactions(journals, topics.values(), shared, power_lost, left)?;
         let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
+        let transactions = boot_transactions(recovered, &groups, &config, shared);
         shared.note_manifest();
         let topics = Arc::new(RwLock::new(topics));
         let housekeeping =
@@ -142,6 +150,7 @@ impl Node {
             shared: Arc::clone(shared),
             catalogue,
             groups,
+            transactions,
             topics,
             housekeeping,
             changes: Changes::default(),
@@ -293,7 +302,7 @@ fn open_catalogue(
 /// The manifest may name only partitions that the catalogue knows, or knows as deleted.
 fn check_known(files: &LogFiles, catalogue: &Table<Catalogue>) -> Result<()> {
     let mut known: HashMap<TopicId, u32> =
-        [CATALOGUE_KEY, OFFSETS_KEY].map(|key| (key.topic_id, 1)).into();
+        [CATALOGUE_KEY, OFFSETS_KEY, TRANSACTIONS_KEY].map(|key| (key.topic_id, 1)).into();
     catalogue.view(|catalogue| {
         known.extend(catalogue.topics().map(|topic| (topic.id, topic.partitions)));
         known.extend(catalogue.deleted().map(|id| (id, u32::MAX)));

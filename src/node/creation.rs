@@ -173,6 +173,7 @@ impl Node {
             open_topic(&self.shared, entry, open, config, &mut opening, &mut |_| Vec::new())?;
         let route = Arc::clone(&grown.route);
         let for_groups = group_topic(&grown);
+        let partitions = grown.partitions.clone();
         // Both at once: who resolves the new route finds that handles know of it.
         let mut topics = self.topics.write();
         if let Some(old) = topics.insert(Arc::clone(&route.name), grown)
@@ -182,6 +183,7 @@ impl Node {
         }
         drop(topics);
         self.shared.agenda().call();
+        self.transactions.put_topic(route.id, partitions);
         self.groups.put_topic(for_groups);
         Ok(route)
     }

@@ -43,6 +43,7 @@ impl Node {
             open.partitions.iter().for_each(|partition| partition.close_deleted());
             open.partitions
         });
+        self.transactions.remove_topic(entry.id);
         self.groups.remove_topic(entry.id);
         Ok(Doomed { id: entry.id, partitions, decided })
     }

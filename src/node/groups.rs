@@ -10,9 +10,8 @@ use std::time::Duration;
 use crate::backend::{Backend, PartitionBackend};
 use crate::backend::{CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset};
 use crate::base::wait::Deadline;
-use crate::base::{
-    Error, ErrorKind, Isolation, LogConfig, Result, TopicConfig, TopicId, TopicPartition,
-};
+use crate::base::{Error, ErrorKind, Isolation, LogConfig, Result, TopicConfig, TopicPartition};
+use crate::coord::OFFSETS_TOPIC;
 use crate::coord::groups::{
     Assignor, Coordinator, GroupEvent, GroupOptions, GroupSummary, GroupTopic, GroupView,
     topic_config,
@@ -26,7 +25,7 @@ use super::{Node, OpenTopic};
 
 const OFFSETS: &str = "__consumer_offsets";
 /// The log's own topic of groups and offsets.
-pub(super) const OFFSETS_KEY: PartitionKey = PartitionKey { topic_id: TopicId(2), partition: 0 };
+pub(super) const OFFSETS_KEY: PartitionKey = PartitionKey { topic_id: OFFSETS_TOPIC, partition: 0 };
 
 /// Where committed offsets are to be set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +107,15 @@ impl Node {
     /// The committed offsets of a group.
     pub fn group_offsets(&self, group: &str) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
         self.groups.describe(group).map(|view| view.offsets)
+    }
+
+    /// The same, once no open transaction has committed any of them.
+    pub fn stable_group_offsets(
+        &self,
+        group: &str,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        self.groups.committed_stable(group, None)?;
+        self.group_offsets(group)
     }
 
     /// Sets committed offsets of an empty group, which is created if need be.

@@ -20,6 +20,7 @@ mod records;
 mod roll;
 mod side_files;
 mod topics;
+mod transactions;
 mod worker;
 
 use std::fmt;
@@ -28,11 +29,12 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Backend, Changes, GroupBackend, SideFiles, TopicRoute};
+use crate::backend::{Backend, Changes, GroupBackend, SideFiles, TopicRoute, TransactionBackend};
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::groups::Coordinator;
+use crate::coord::transactions::Coordinator as Transactions;
 use crate::coord::{Catalogue, Table};
 use crate::log::{OpenReport, PartitionEnd};
 use crate::partition::{Partition, Shared};
@@ -67,6 +69,7 @@ pub struct Node {
     shared: Arc<Shared>,
     catalogue: Table<Catalogue>,
     groups: Arc<Coordinator>,
+    transactions: Arc<Transactions>,
     topics: Arc<OpenTopics>,
     housekeeping: Arc<Housekeeping>,
     /// Where changes of topics are announced, once they can be seen.
@@ -102,9 +105,9 @@ impl Node {
 
     /// Does what is due and returns how long until there is more.
     pub fn tick(&self) -> Option<Duration> {
-        let groups = self.groups.run_due();
-        let kept = self.housekeeping.run_due();
-        [self.shared.run_due(), groups, kept].into_iter().flatten().min()
+        let coordinated = [self.transactions.run_due(), self.groups.run_due()];
+        let kept = [self.housekeeping.run_due(), self.shared.run_due()];
+        coordinated.into_iter().chain(kept).flatten().min()
     }
 
     /// Closes the log for all handles; later calls answer `Closed`.
@@ -121,6 +124,7 @@ impl Node {
         if !self.closed.set() {
             return Ok(());
         }
+        self.transactions.close();
         self.groups.close();
         // Whoever creates a topic and waits for the disk gives up, and is waited for.
         self.catalogue.partition().close();
@@ -165,8 +169,9 @@ impl Node {
     }
 
     /// Those of the log's own topics, which have one each.
-    fn own_partitions(&self) -> [Arc<Partition>; 2] {
-        [self.catalogue.partition(), self.groups.partition()].map(Arc::clone)
+    fn own_partitions(&self) -> [Arc<Partition>; 3] {
+        let (groups, transactions) = (self.groups.partition(), self.transactions.partition());
+        [self.catalogue.partition(), groups, transactions].map(Arc::clone)
     }
 }
 
@@ -200,10 +205,7 @@ impl Backend for Node {
     }
 
     fn run_due(&self) -> Option<Duration> {
-        if !self.workers.lock().is_empty() {
-            return None;
-        }
-        self.tick()
+        if self.workers.lock().is_empty() { self.tick() } else { self.transactions.run_due() }
     }
 
     fn side_files(&self) -> Result<&dyn SideFiles> {
@@ -212,6 +214,14 @@ impl Backend for Node {
 
     fn groups(&self) -> Result<&dyn GroupBackend> {
         Ok(&*self.groups)
+    }
+
+    fn transactions(&self) -> Result<&dyn TransactionBackend> {
+        Ok(&*self.transactions)
+    }
+
+    fn plans(&self) -> Option<&Changes> {
+        Some(self.transactions.plans())
     }
 
     fn check_open(&self) -> Result<()> {

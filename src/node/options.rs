@@ -40,6 +40,9 @@ pub struct Options {
     pub maps: bool,
     /// The most bytes that the log's files may take.
     pub max_disk_bytes: Option<u64>,
+    /// Whether transactions that an earlier life has left open are ended. Tests of what partitions
+    /// remember leave them.
+    pub ends_transactions: bool,
     /// How long a close tries to make everything durable.
     pub close_timeout: Duration,
 }
@@ -57,6 +60,7 @@ impl Default for Options {
             background: true,
             maps: cfg!(target_pointer_width = "64"),
             max_disk_bytes: None,
+            ends_transactions: true,
             close_timeout: Duration::from_secs(30),
         }
     }

@@ -49,7 +49,7 @@ impl Partition {
     }
 
     /// Takes the payload of the batches that the reader is not to see.
-    fn hide(&self, isolation: Isolation, batches: &mut [FetchedBatch]) -> Result<()> {
+    pub fn hide(&self, isolation: Isolation, batches: &mut [FetchedBatch]) -> Result<()> {
         let aborted = match isolation {
             Isolation::ReadUncommitted => Vec::new(),
             Isolation::ReadCommitted => self.aborted_among(batches)?,

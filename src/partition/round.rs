@@ -364,9 +364,20 @@ impl Partition {
     /// Returns when everything below `offset` has reached the partition's level, doing the work
     /// if nobody else does.
     pub fn wait_level(&self, offset: u64, deadline: Deadline) -> Result<()> {
+        self.wait_marked(offset, deadline, false)
+    }
+
+    /// Returns when everything below `offset` survives a power cut, whatever the partition's
+    /// level is; at once in memory.
+    pub fn wait_durable(&self, offset: u64, deadline: Deadline) -> Result<()> {
+        self.wait_marked(offset, deadline, self.wants_rounds())
+    }
+
+    fn wait_marked(&self, offset: u64, deadline: Deadline, always: bool) -> Result<()> {
         let mut failure = None;
+        let is_leveled = || self.level() == Durability::PowerLoss;
         // The level may be lowered meanwhile, and then no round takes this partition any more.
-        while self.level() == Durability::PowerLoss && self.marks.durable() < offset {
+        while (always || is_leveled()) && self.marks.durable() < offset {
             if self.append.lock().closed {
                 return Err(self.closed());
             }
@@ -374,7 +385,7 @@ impl Partition {
                 return Err(self.undelivered(offset, failure));
             }
             if let Some(lead) = self.shared.rounds.try_lead() {
-                failure = self.shared.run_round(false).err();
+                failure = self.shared.run_round(!is_leveled()).err();
                 drop(lead);
                 if failure.is_some() {
                     self.shared.rounds.wait_retry(&*self.shared.clock, &deadline);

@@ -21,4 +21,5 @@ mod points;
 mod space;
 mod syncs;
 mod tamper;
+mod transactions;
 mod verify;

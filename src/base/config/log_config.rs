@@ -40,6 +40,12 @@ pub struct LogConfig {
     pub offset_metadata_max_bytes: u32,
     /// How many members a group may have.
     pub group_max_size: u32,
+    /// The longest `transaction.timeout.ms` of a producer.
+    pub transaction_max_timeout_ms: u32,
+    /// How often it is looked for transactional ids that have expired, in milliseconds.
+    pub transaction_remove_expired_check_ms: u32,
+    /// How long a transactional id is remembered that nobody uses, in milliseconds.
+    pub transactional_id_expiration_ms: u32,
     /// How often it is looked for segments that are too old or too many, in milliseconds.
     pub retention_check_ms: u64,
     /// Whether the log compacts by itself.
@@ -85,6 +91,9 @@ impl LogConfig {
             offsets_retention_check_ms: 600_000,
             offset_metadata_max_bytes: 4_096,
             group_max_size: i32::MAX as u32,
+            transaction_max_timeout_ms: 900_000,
+            transaction_remove_expired_check_ms: 3_600_000,
+            transactional_id_expiration_ms: 604_800_000,
             producer_id_expiration_ms: 86_400_000,
             retention_check_ms: 300_000,
             cleaner_enable: true,
@@ -108,6 +117,11 @@ impl LogConfig {
         config.retention_check_ms = number(check, config.own(check), 1, u64::MAX)?;
         config.take_cleaner()?;
         config.group_max_size = config.own_number("group.max.size", 1)?;
+        config.transaction_max_timeout_ms = config.own_number("transaction.max.timeout.ms", 1)?;
+        config.transaction_remove_expired_check_ms =
+            config.own_number("transaction.remove.expired.transaction.cleanup.interval.ms", 1)?;
+        config.transactional_id_expiration_ms =
+            config.own_number("transactional.id.expiration.ms", 1)?;
         config.producer_id_expiration_ms = config.own_number("producer.id.expiration.ms", 1)?;
         config.topics = TopicConfig::resolve(&BTreeMap::new(), &config)?;
         Ok(config)

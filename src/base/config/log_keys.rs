@@ -85,6 +85,26 @@ pub const LOG_KEYS: &[Key] = &[
          producer with a name, and one with an open transaction, is never forgotten.",
     )
     .default("86400000"),
+    Key::new(
+        "transaction.max.timeout.ms",
+        Kind::Int(1, i32::MAX as i64),
+        "The longest transaction.timeout.ms of a transactional producer, in ms. A longer one fails \
+         its build with INVALID_TRANSACTION_TIMEOUT.",
+    )
+    .default("900000"),
+    Key::new(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        Kind::Int(1, i32::MAX as i64),
+        "How often it is looked for transactional ids that have expired, in ms.",
+    )
+    .default("3600000"),
+    Key::new(
+        "transactional.id.expiration.ms",
+        Kind::Int(1, i32::MAX as i64),
+        "How long a transactional id is remembered that nobody uses, in ms. A producer that still \
+         holds it must be built anew then. Names of producers never expire.",
+    )
+    .default("604800000"),
 ];
 
 /// What a log's key sets: a key of its own, or a topic's key in a unit of `factor`.

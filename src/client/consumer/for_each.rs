@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::base::{Error, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Result, TopicPartition};
 
 use super::super::consumer_record::ConsumerRecord;
+use super::super::group::Membership;
+use super::super::offsets::Offsets;
 use super::super::positions::Position;
 use super::super::records::Records;
 use super::Consumer;
@@ -186,6 +188,40 @@ impl Drop for InHand<'_> {
                 let position = Position::At(record.offset());
                 self.consumer.fetcher.change(partition, |slot| slot.seek(position));
             }
+        }
+    }
+}
+
+/// For those who process records in transactions.
+impl Consumer {
+    /// Nothing is committed that no transaction commits.
+    pub(in crate::client) fn check_no_auto_commit(&self) -> Result<()> {
+        if !self.group.as_ref().is_some_and(Membership::commits_by_itself) {
+            return Ok(());
+        }
+        let message = "the consumer commits by itself (enable.auto.commit), whatever becomes of \
+                       the transaction: build it with auto_commit(None)";
+        Err(Error::new(ErrorKind::IllegalState, message))
+    }
+
+    /// One record, as soon as there is one.
+    pub(in crate::client) fn poll_one(&mut self, timeout: Duration) -> Result<Records> {
+        let most = std::mem::replace(&mut self.settings.max_poll_records, 1);
+        let polled = self.poll(timeout);
+        self.settings.max_poll_records = most;
+        polled
+    }
+
+    /// Whether any assigned partition of these stands before its offset.
+    pub(in crate::client) fn stands_before(&self, ends: &Offsets) -> bool {
+        let position = |tp| self.fetcher.slot(tp).and_then(|slot| slot.known_position());
+        ends.iter().any(|(tp, end)| position(tp).is_some_and(|at| at < end))
+    }
+
+    /// Sets the positions of those that are assigned.
+    pub(in crate::client) fn seek_all(&mut self, to: &Offsets) {
+        for (tp, offset) in to.iter() {
+            self.fetcher.change(tp, |slot| slot.seek(Position::At(offset)));
         }
     }
 }

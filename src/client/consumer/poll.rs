@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::backend::Changes;
 use crate::base::wait::{Deadline, Parker};
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Isolation, Result};
 
 use super::super::group::{Membership, context};
 use super::super::records::Records;
@@ -113,6 +114,7 @@ impl Consumer {
     /// One look at everything that can end a poll. True when there is something to return.
     fn look(&mut self, into: &mut Records) -> Result<bool> {
         self.prepare()?;
+        self.plans_seen = self.backend.plans().map_or(0, Changes::version);
         self.topics_seen = self.backend.topic_changes().version();
         let context = context(&*self.backend, &self.settings, &self.events);
         self.fetcher.collect(context, &self.settings, into)
@@ -188,9 +190,17 @@ impl Consumer {
         let topics = self.backend.topic_changes();
         let waits_for_a_topic = self.fetcher.waits_for_a_topic();
         let token = waits_for_a_topic.then(|| topics.register(self.topics_seen, &waker));
-        if token != Some(None) && self.bell.sleep(waker, heed == Heed::Stop) {
+        // Who waits for a transaction to end looks whether its time is over.
+        let waits_for_transactions = self.settings.isolation == Isolation::ReadCommitted;
+        let plans = self.backend.plans().filter(|_| waits_for_transactions);
+        let plan = plans.map(|plans| (plans, plans.register(self.plans_seen, &waker)));
+        let is_late = matches!(plan, Some((_, None)));
+        if token != Some(None) && !is_late && self.bell.sleep(waker, heed == Heed::Stop) {
             parker.park(clock, &until);
             self.bell.awake();
+        }
+        if let Some((plans, Some(token))) = plan {
+            plans.unregister(token);
         }
         if let Some(token) = token.flatten() {
             topics.unregister(token);
@@ -218,6 +228,7 @@ impl Consumer {
     ) -> Result<bool> {
         loop {
             self.prepare()?;
+            self.plans_seen = self.backend.plans().map_or(0, Changes::version);
             if self.group.as_ref().is_some_and(&done) {
                 return Ok(true);
             }

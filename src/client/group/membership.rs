@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::backend::{Backend, GroupSession, JoinGroup, MemberRef, Subscription, WaitToken};
-use crate::base::{Error, Result, TopicPartition};
+use crate::base::{Error, Isolation, Result, TopicPartition};
 
 use super::super::bell::{Bell, Chime};
 use super::super::consumer_event::{ConsumerEvent, Events};
@@ -25,6 +25,9 @@ use super::settings::GroupSettings;
 
 /// The number that a group's chime rings with: no slot has it.
 const GROUP_CHIME: usize = usize::MAX;
+
+/// How soon a member looks again that waits for the outcome of a transaction.
+const FOR_OUTCOME: Duration = Duration::from_millis(1);
 
 /// The parts of a consumer that its membership works on.
 pub(in crate::client) struct Parts<'c> {
@@ -47,6 +50,9 @@ pub(in crate::client) struct Membership {
     pub(super) seen: Option<u64>,
     /// Others still hold what is to be this member's.
     pub(super) pending: bool,
+    /// An open transaction has committed offsets of what is to be this member's: it waits for the
+    /// outcome.
+    pub(super) unstable: bool,
     /// What it owns, in order.
     pub(super) owned: Vec<TopicPartition>,
     /// Why it will never be a member again, until it subscribes anew.
@@ -74,6 +80,7 @@ impl Membership {
             member: None,
             seen: None,
             pending: false,
+            unstable: false,
             owned: Vec::new(),
             fatal: None,
             auto: AutoCommit::new(settings.auto_commit()),
@@ -90,6 +97,11 @@ impl Membership {
         &self.settings.id
     }
 
+    /// Whether its polls commit (`enable.auto.commit`).
+    pub(in crate::client) fn commits_by_itself(&self) -> bool {
+        self.auto.is_on()
+    }
+
     pub(in crate::client) fn is_subscribed(&self) -> bool {
         self.wanted.is_some()
     }
@@ -101,7 +113,7 @@ impl Membership {
     /// Whether a poll should not wait long: what it waits for may be up to a consumer of the
     /// same thread.
     pub(in crate::client) fn waits_for_others(&self) -> bool {
-        self.pending && self.wanted.is_some()
+        (self.pending || self.unstable) && self.wanted.is_some()
     }
 
     /// Whether it knows what it owns, and nobody else still holds a part of it.
@@ -198,6 +210,7 @@ impl Membership {
         self.take_chime_back();
         self.seen = None;
         self.pending = false;
+        self.unstable = false;
         self.member = None;
         self.session.take()
     }
@@ -225,6 +238,10 @@ impl Membership {
     /// Has the consumer's bell rung when the assignment changes. False when it has already.
     pub(in crate::client) fn may_sleep(&mut self) -> bool {
         self.take_chime_back();
+        if self.unstable {
+            // It looks again soon.
+            return true;
+        }
         let (Some(session), Some(seen)) = (self.session.as_deref(), self.seen) else {
             return self.wanted.is_none();
         };
@@ -243,7 +260,8 @@ impl Membership {
     pub(in crate::client) fn next_due(&self, backend: &dyn Backend) -> Option<Duration> {
         let late = self.session.as_deref().and_then(GroupSession::next_due);
         let commit = if self.dirty { self.auto.due_in(backend.clock()) } else { None };
-        late.into_iter().chain(commit).min()
+        let outcome = self.unstable.then_some(FOR_OUTCOME);
+        late.into_iter().chain(commit).chain(outcome).min()
     }
 
     /// Commits what earlier polls have returned, if it is time to. Never waits for the disk.
@@ -350,7 +368,22 @@ impl Membership {
         backend: &dyn Backend,
         partitions: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>> {
-        let found = backend.groups()?.committed(&self.settings.id, Some(partitions))?;
+        self.committed_at(Isolation::ReadUncommitted, backend, partitions)
+    }
+
+    /// As [`committed`](Self::committed); at read-committed `UnstableOffsetCommit` while an open
+    /// transaction has committed any of them (B38).
+    pub(super) fn committed_at(
+        &self,
+        isolation: Isolation,
+        backend: &dyn Backend,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, OffsetAndMetadata)>> {
+        let (groups, id) = (backend.groups()?, &self.settings.id);
+        let found = match isolation {
+            Isolation::ReadUncommitted => groups.committed(id, Some(partitions))?,
+            Isolation::ReadCommitted => groups.committed_stable(id, Some(partitions))?,
+        };
         Ok(found.into_iter().map(|(tp, committed)| (tp, committed.into())).collect())
     }
 }

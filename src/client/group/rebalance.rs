@@ -33,6 +33,9 @@ impl Membership {
                 Err(error) if is_removal(&error) => self.lose(parts, error)?,
                 Err(error) => return Err(error),
             }
+            if self.unstable {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -50,10 +53,12 @@ impl Membership {
         let told = self.give_up(parts, &gone);
         let is_new = |tp: &&TopicPartition| !has(&self.owned, tp);
         let come: Vec<_> = partitions.iter().filter(is_new).cloned().collect();
-        if let Err(error) = self.begin(parts, &come) {
+        let begun = self.begin(parts, &come);
+        self.unstable = matches!(&begun, Err(e) if e.kind() == ErrorKind::UnstableOffsetCommit);
+        if let Err(error) = begun {
             // Not taken over: the next poll tries again, if they are still to come then.
             parts.fetcher.remove(&come);
-            return told.and(Err(error));
+            return told.and(if self.unstable { Ok(()) } else { Err(error) });
         }
         self.owned = partitions;
         self.seen = Some(version);
@@ -130,7 +135,7 @@ impl Membership {
         if come.is_empty() {
             return Ok(());
         }
-        let committed = self.committed(parts.backend, come)?;
+        let committed = self.committed_at(parts.settings.isolation, parts.backend, come)?;
         for partition in come {
             match parts.fetcher.add(parts.backend, partition) {
                 Ok(()) => {}

@@ -123,7 +123,7 @@ impl<'a> OutgoingRecord<'a> {
             headers,
             timestamp_ms: self.timestamp_ms(),
         };
-        Record { target, partition: self.partition(), raw }
+        Record { target, partition: self.partition(), sequence: self.sent.sequence, raw }
     }
 
     pub(super) fn has_changed_headers(&self) -> bool {

@@ -6,10 +6,10 @@ use crate::client::producer::Producer;
 use crate::client::record::{Record, Target};
 
 /// What went wrong with a record.
-pub(super) struct Failure<'f> {
-    pub(super) message: &'f str,
-    pub(super) attempts: u32,
-    pub(super) group: &'f str,
+pub(in crate::client) struct Failure<'f> {
+    pub(in crate::client) message: &'f str,
+    pub(in crate::client) attempts: u32,
+    pub(in crate::client) group: &'f str,
 }
 
 /// Sends `record` to `topic` and waits until it is as durable as that.
@@ -19,6 +19,16 @@ pub(super) fn bury(
     record: &ConsumerRecord<'_>,
     failure: &Failure<'_>,
 ) -> Result<()> {
+    letter(topic, record, failure, |letter| producer.send(letter)?.wait().map(drop))
+}
+
+/// Gives the dead letter of `record` to `send`.
+pub(in crate::client) fn letter<T>(
+    topic: &str,
+    record: &ConsumerRecord<'_>,
+    failure: &Failure<'_>,
+    send: impl FnOnce(Record<'_>) -> Result<T>,
+) -> Result<T> {
     let partition = record.partition().to_string();
     let offset = record.offset().to_string();
     let attempts = failure.attempts.to_string();
@@ -36,5 +46,5 @@ pub(super) fn bury(
     if let Some(time) = record.timestamp_ms() {
         letter = letter.timestamp_ms(time);
     }
-    producer.send(letter.headers(&headers))?.wait().map(drop)
+    send(letter.headers(&headers))
 }

@@ -7,5 +7,6 @@ mod report;
 mod run;
 
 pub use backoff::Backoff;
+pub(super) use dead_letters::{Failure, letter};
 pub use options::{CommitPolicy, RunOptions};
 pub use report::RunReport;

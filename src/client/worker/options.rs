@@ -1,5 +1,7 @@
 //! How records are processed.
 
+use std::time::Duration;
+
 use super::backoff::Backoff;
 use crate::client::producer::Producer;
 
@@ -80,6 +82,20 @@ impl RunOptions {
     pub fn dead_letters(mut self, producer: Producer, topic: &str) -> Self {
         self.dead_letters = Some((producer, topic.to_owned()));
         self
+    }
+}
+
+impl RunOptions {
+    pub(in crate::client) fn retries_allowed(&self) -> u32 {
+        self.retries
+    }
+
+    pub(in crate::client) fn wait_before(&self, retry: u32) -> Duration {
+        self.backoff.before_retry(retry)
+    }
+
+    pub(in crate::client) fn dead_letter_topic(&self) -> Option<&str> {
+        self.dead_letters.as_ref().map(|(_, topic)| topic.as_str())
     }
 }
 

@@ -49,13 +49,13 @@ impl Coordinator {
         }
         if records.len() > first {
             let end = self.append(&records, request.max_block)?;
-            records.into_iter().for_each(|record| state.ledger.apply(record));
+            records.into_iter().for_each(|record| state.apply(record));
             reply.ticket = CommitTicket(waits.then_some(end));
         }
         Ok(reply)
     }
 
-    fn check_offset(
+    pub(super) fn check_offset(
         &self,
         state: &State,
         member: Option<(&Group, (&Member, i32))>,
@@ -152,7 +152,7 @@ impl Coordinator {
         }
         if !records.is_empty() {
             reply.ticket = CommitTicket(Some(self.append(&records, PATIENCE)?));
-            records.into_iter().for_each(|record| state.ledger.apply(record));
+            records.into_iter().for_each(|record| state.apply(record));
         }
         Ok(reply)
     }
@@ -172,14 +172,14 @@ impl Coordinator {
         };
         let records = account.tombstones(id);
         let end = self.append(&records, PATIENCE)?;
-        records.into_iter().for_each(|record| state.ledger.apply(record));
+        records.into_iter().for_each(|record| state.apply(record));
         state.live.remove(group);
         Ok(CommitTicket(Some(end)))
     }
 }
 
 /// Who may commit: a member in an epoch of its own, or anybody while there are no members.
-fn may_commit<'g>(
+pub(super) fn may_commit<'g>(
     live: Option<&'g Group>,
     request: &CommitRequest<'_>,
 ) -> Result<Option<(&'g Member, i32)>> {
@@ -196,7 +196,7 @@ fn may_commit<'g>(
     }
 }
 
-fn kept(offset: &CommitOffset<'_>, now: i64) -> CommittedOffset {
+pub(super) fn kept(offset: &CommitOffset<'_>, now: i64) -> CommittedOffset {
     CommittedOffset {
         offset: offset.offset,
         leader_epoch: offset.leader_epoch,

@@ -7,10 +7,11 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::backend::{Append, Changes, CommitTicket, JoinGroup, Subscription};
+use crate::backend::{Append, Changes, CommitTicket, JoinGroup, ProducerStamp, Subscription};
 use crate::base::events::Events;
 use crate::base::{
-    Clock, ClockWatch, Durability, Error, ErrorKind, RawRecord, Result, TopicConfig, TopicId,
+    Clock, ClockWatch, Durability, Error, ErrorKind, Isolation, RawRecord, Result, TopicConfig,
+    TopicId,
 };
 use crate::partition::Partition;
 
@@ -20,12 +21,13 @@ use super::group::Group;
 use super::ledger::Ledger;
 use super::member::{Life, Member, MemberKey, Profile};
 use super::options::GroupOptions;
+use super::pending::Pending;
 use super::pulse::{Pulse, nanos};
 use super::record::{GroupEntry, Record, StaticEntry};
 use super::session::Session;
 use super::topics::{GroupTopic, Interest, Topics};
 use super::watched::Watched;
-use crate::coord::table::replay;
+use crate::coord::table::replay_at;
 
 /// `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
 const SESSION_MS: std::ops::RangeInclusive<u128> = 6_000..=1_800_000;
@@ -52,6 +54,7 @@ pub struct Coordinator {
 pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) live: HashMap<Arc<str>, Group>,
+    pub(super) pending: Pending,
     pub(super) topics: Topics,
     pub(super) events: Events<GroupEvent>,
     pub(super) retention: ClockWatch,
@@ -70,7 +73,9 @@ impl Coordinator {
     ) -> Result<Arc<Self>> {
         let mut state = State::default();
         topics.into_iter().for_each(|topic| state.topics.put(topic));
-        replay(&partition, |key, value| {
+        // What transactions have committed, in the order in which it was written (B40): nobody has
+        // an open one yet.
+        replay_at(Isolation::ReadCommitted, &partition, |key, value| {
             let record = Record::decode(key, value)?;
             let dead = matches!(&record, Record::Offset(_, part, Some(_))
                 if state.topics.get(part.0).is_none());
@@ -235,12 +240,22 @@ impl Coordinator {
     /// keep anybody from leaving.
     pub(super) fn note(&self, state: &mut State, records: Vec<Record>) {
         if !records.is_empty() && self.append(&records, Duration::ZERO).is_ok() {
-            records.into_iter().for_each(|record| state.ledger.apply(record));
+            records.into_iter().for_each(|record| state.apply(record));
         }
     }
 
     /// Appends records, all or none; the offset behind them.
     pub(super) fn append(&self, records: &[Record], max_block: Duration) -> Result<u64> {
+        self.append_by(None, records, max_block)
+    }
+
+    /// As [`append`](Self::append), by the producer of a transaction.
+    pub(super) fn append_by(
+        &self,
+        producer: Option<ProducerStamp>,
+        records: &[Record],
+        max_block: Duration,
+    ) -> Result<u64> {
         self.check_open()?;
         let mut bytes = Vec::with_capacity(records.len() * 96);
         if let [record] = records {
@@ -248,7 +263,7 @@ impl Coordinator {
             let key_end = bytes.len();
             let value = record.value(&mut bytes).then(|| &bytes[key_end..]);
             let raw = RawRecord { key: Some(&bytes[..key_end]), value, ..RawRecord::default() };
-            return self.place(&[raw], max_block);
+            return self.place(producer, &[raw], max_block);
         }
         let mut ends = Vec::with_capacity(records.len());
         for record in records {
@@ -265,12 +280,17 @@ impl Coordinator {
             RawRecord { key, value, ..RawRecord::default() }
         });
         let raw: Vec<RawRecord<'_>> = raw.collect();
-        self.place(&raw, max_block)
+        self.place(producer, &raw, max_block)
     }
 
-    fn place(&self, records: &[RawRecord<'_>], max_block: Duration) -> Result<u64> {
+    fn place(
+        &self,
+        producer: Option<ProducerStamp>,
+        records: &[RawRecord<'_>],
+        max_block: Duration,
+    ) -> Result<u64> {
         let appended =
-            self.partition.append(Append { records, producer: None, max_block, stop: None })?;
+            self.partition.append(Append { records, producer, max_block, stop: None })?;
         Ok(appended.base_offset + records.len() as u64)
     }
 
@@ -293,6 +313,7 @@ impl Coordinator {
         let Some(name) = name else { return };
         self.change_topics(&name, |state| {
             state.topics.remove(id);
+            state.pending.forget_topic(id);
             let of_group = |(group, account): (&Arc<str>, &super::ledger::Account)| {
                 let dead = account.offsets().keys().filter(|part| part.0 == id);
                 dead.map(|part| Record::Offset(Arc::clone(group), *part, None)).collect::<Vec<_>>()
@@ -300,7 +321,7 @@ impl Coordinator {
             let records: Vec<Record> = state.ledger.groups().flat_map(of_group).collect();
             self.note(state, records.clone());
             // The next open leaves them out, whether they are noted or not.
-            records.into_iter().for_each(|record| state.ledger.apply(record));
+            records.into_iter().for_each(|record| state.apply(record));
         });
     }
 
@@ -345,6 +366,13 @@ impl Coordinator {
 }
 
 impl State {
+    /// Takes a record into the state that was just appended: behind all that transactions have
+    /// written.
+    pub(super) fn apply(&mut self, record: Record) {
+        self.pending.supersede(&record, u64::MAX);
+        self.ledger.apply(record);
+    }
+
     /// Who lives after an open: static members, for a session timeout.
     fn revive(&mut self, now: Duration, wall: i64) {
         let mut ended = Vec::new();

@@ -122,7 +122,7 @@ impl Coordinator {
         }
         for record in records {
             state.tell_expired(&record);
-            state.ledger.apply(record);
+            state.apply(record);
         }
         next
     }
@@ -159,6 +159,9 @@ impl State {
     /// with nothing (C59 to C61).
     fn expired(&self, before: i64) -> Vec<Record> {
         let of_group = |(id, account): (&Arc<str>, &Account)| {
+            if self.pending.has_group(id) {
+                return Vec::new();
+            }
             let live = self.live.get(id).filter(|live| live.members().len() > 0);
             let subscribed: HashSet<TopicId> = live.map_or_else(HashSet::new, |live| {
                 let meant =

@@ -17,11 +17,13 @@ mod ledger;
 mod member;
 mod options;
 mod part_map;
+mod pending;
 mod pulse;
 mod record;
 mod serve;
 mod session;
 mod topics;
+mod transactional;
 mod view;
 mod watched;
 

@@ -40,4 +40,12 @@ impl GroupBackend for Coordinator {
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
         Coordinator::committed(self, group, partitions)
     }
+
+    fn committed_stable(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        Coordinator::committed_stable(self, group, partitions)
+    }
 }

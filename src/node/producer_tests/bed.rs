@@ -40,6 +40,8 @@ impl Bed {
             options.home = Some(PathBuf::from("/data"));
             options.disk = Some(Arc::new(disk.clone()));
             options.background = false;
+            // What partitions remember is to be seen, and not what the coordinator makes of it.
+            options.ends_transactions = false;
             options.stage_bytes = 64 << 10;
             // A disk that is off stays so.
             options.close_timeout = Duration::ZERO;

@@ -1,0 +1,113 @@
+//! Transactions as an operator handles them, and what the node tells their coordinator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::base::{Error, ErrorKind, LogConfig, Result, TopicId, TopicPartition};
+use crate::coord::OFFSETS_TOPIC;
+use crate::coord::groups;
+use crate::coord::transactions::{
+    Coordinator, Recovered, TransactionFilter, TransactionOptions, TransactionView, recover,
+};
+use crate::log::PartitionKey;
+use crate::partition::{Opening, Partition, PartitionSpec, ProducerState, Shared};
+use crate::stage::FoundChunk;
+
+use super::topics::internal_config;
+use super::{Node, OpenTopic};
+
+const TRANSACTIONS: &str = "__transaction_state";
+/// The log's own topic of transactions and producers.
+pub(super) const TRANSACTIONS_KEY: PartitionKey =
+    PartitionKey { topic_id: TopicId(3), partition: 0 };
+
+impl Node {
+    /// Transactional ids in order, those that `filter` takes.
+    pub fn list_transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionView>> {
+        self.transactions.list(filter)
+    }
+
+    /// One transactional id.
+    pub fn describe_transaction(&self, id: &str) -> Result<TransactionView> {
+        self.transactions.describe(id)
+    }
+
+    /// Aborts what a producer has open in a partition, and everywhere where it has an id.
+    pub fn abort_transaction(&self, tp: &TopicPartition, producer: i64) -> Result<()> {
+        let route = self.resolve(tp.topic())?;
+        if tp.partition() as usize >= route.partitions.len() {
+            return Err(no_partition(tp));
+        }
+        self.transactions.abort_producer((route.id, tp.partition()), producer)
+    }
+
+    /// The producers that a partition knows, by id.
+    pub fn producers_of(&self, tp: &TopicPartition) -> Result<Vec<ProducerState>> {
+        self.check_open()?;
+        let topics = self.topics.read();
+        let open = topics.get(tp.topic()).ok_or_else(|| Error::unknown_topic(tp.topic()))?;
+        let Some(partition) = open.partitions.get(tp.partition() as usize) else {
+            return Err(no_partition(tp));
+        };
+        let mut all = partition.producers();
+        all.sort_unstable_by_key(|state| state.id);
+        Ok(all)
+    }
+
+    /// Takes transactional ids from whoever holds them.
+    pub fn fence_producers(&self, ids: &[&str]) -> Result<Vec<(String, Error)>> {
+        self.transactions.fence_ids(ids)
+    }
+}
+
+fn no_partition(tp: &TopicPartition) -> Error {
+    let message = format!("there is no partition {tp}");
+    Error::new(ErrorKind::UnknownTopicOrPartition, message).with_partition(tp)
+}
+
+/// Opens the partition of transactions and producers.
+pub(super) fn open_journal(
+    config: &LogConfig,
+    shared: &Arc<Shared>,
+    found: Vec<FoundChunk>,
+    opening: &mut Opening<'_>,
+) -> Result<Arc<Partition>> {
+    let topic = Arc::new(internal_config(config.durability));
+    let tp = TopicPartition::new(TRANSACTIONS, 0);
+    let spec = PartitionSpec { key: TRANSACTIONS_KEY, tp, config: topic, internal: true };
+    Partition::open(shared, spec, found, opening)
+}
+
+/// Ends what an earlier life has left open. Before groups are replayed: what transactions have
+/// committed of offsets is decided then.
+pub(super) fn recover_transactions<'t>(
+    (journal, offsets): (Arc<Partition>, &Arc<Partition>),
+    topics: impl Iterator<Item = &'t OpenTopic>,
+    shared: &Shared,
+    power_lost: bool,
+    ends: bool,
+) -> Result<Recovered> {
+    let own = (OFFSETS_TOPIC, vec![Arc::clone(offsets)]);
+    let topics = topics.map(|open| (open.route.id, open.partitions.clone()));
+    let incarnation = shared.files().incarnation();
+    let recovered = recover(journal, topics.chain([own]), incarnation, power_lost)?;
+    if ends { recovered.end_all(&**shared.clock()) } else { Ok(recovered) }
+}
+
+/// Goes on from there.
+pub(super) fn boot_transactions(
+    recovered: Recovered,
+    groups: &Arc<groups::Coordinator>,
+    config: &LogConfig,
+    shared: &Shared,
+) -> Arc<Coordinator> {
+    let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+    let options = TransactionOptions {
+        max_timeout: ms(config.transaction_max_timeout_ms),
+        id_expiration: ms(config.transactional_id_expiration_ms),
+        expiration_check: ms(config.transaction_remove_expired_check_ms),
+    };
+    let clock = Arc::clone(shared.clock());
+    Arc::new(Coordinator::new(recovered, Arc::clone(groups), clock, options))
+}
