@@ -154,7 +154,7 @@ fn paced(name: &'static str, quantile: f64, syncs: Option<Duration>) -> Row {
 }
 
 /// How long each append took. Whoever is late goes on at once, as a real source would.
-fn keep_pace(bed: &Bed, data: &Data) -> Vec<Duration> {
+pub fn keep_pace(bed: &Bed, data: &Data) -> Vec<Duration> {
     let mut times = Vec::with_capacity(PACED);
     let mut due = Instant::now();
     for key in data.keys.iter().cycle().take(PACED) {

@@ -4,6 +4,7 @@
 
 mod append;
 mod bed;
+mod compaction;
 mod crowd;
 mod data;
 mod device;
@@ -73,6 +74,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(open::rows());
     rows.extend(groups::rows());
     rows.extend(retention::rows());
+    rows.extend(compaction::rows());
     rows.extend(tables::rows());
     rows
 }

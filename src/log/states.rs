@@ -12,7 +12,7 @@ use crate::base::Result;
 
 impl Layer {
     /// What the footer says; `None` when the batches must be asked.
-    fn stored(&self) -> Result<Option<Stored>> {
+    pub(super) fn stored(&self) -> Result<Option<Stored>> {
         if !self.segment.is_stateful() {
             return Ok(Some(Stored::default()));
         }

@@ -216,14 +216,13 @@ impl Compactor {
         // What the background has begun is begun again here.
         state.run.take_if(|run| run.partition.key() == partition.key());
         let mut whole = CompactedPartition::empty(partition);
+        let bound = partition.compaction_standing().bound;
         let mut rounds = 0;
         loop {
-            // A full map ends a pass before the end: the next one goes on there.
             let before = partition.compaction_standing().first_dirty;
             let mut pass =
-                match partition.begin_compaction(force && rounds == 0, self.rules.map_bytes) {
+                match partition.begin_compaction(force || rounds > 0, self.rules.map_bytes) {
                     Ok(Beginning::Begun(pass)) => pass,
-                    Ok(_) if rounds > 0 => return CompactionOutcome::Compacted(whole),
                     Ok(Beginning::NothingNew) => return CompactionOutcome::NothingNew,
                     Ok(Beginning::TooClean(standing)) => {
                         return CompactionOutcome::TooClean { dirty_ratio: standing.ratio() };
@@ -240,7 +239,9 @@ impl Compactor {
             }
             rounds += 1;
             whole.add(&pass.report());
-            if partition.compaction_standing().first_dirty <= before {
+            // A full map ends a pass before the end: the next one goes on there.
+            let now = partition.compaction_standing().first_dirty;
+            if now <= before || now >= bound {
                 return CompactionOutcome::Compacted(whole);
             }
         }

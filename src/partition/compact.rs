@@ -44,21 +44,23 @@ impl Partition {
     /// # Errors
     /// `Closed`.
     pub fn begin_compaction(&self, force: bool, map_bytes: u64) -> Result<Beginning> {
+        // In this order: what has ended below is among the aborted ones by now.
         let stable = self.marks_now().stable;
+        match self.compaction_verdict() {
+            (Verdict::NothingNew, standing) if !force || standing.segments == 0 => {
+                return Ok(Beginning::NothingNew);
+            }
+            (Verdict::TooClean, standing) if !force => return Ok(Beginning::TooClean(standing)),
+            _ => {}
+        }
+        let aborted = self.aborted_within(self.marks.start(), stable)?;
         let log = self.flush.lock();
         if self.is_closed() {
             return Err(self.closed());
         }
         let now_ms = self.shared.clock.unix_ms();
         let standing = Standing::of(&log.view(), log.config(), stable, now_ms);
-        match standing.verdict(log.config()) {
-            Verdict::NothingNew if !force || standing.segments == 0 => {
-                return Ok(Beginning::NothingNew);
-            }
-            Verdict::TooClean if !force => return Ok(Beginning::TooClean(standing)),
-            _ => {}
-        }
-        let limits = CompactionLimits { map_bytes, now_ms };
+        let limits = CompactionLimits { map_bytes, now_ms, aborted };
         Ok(Beginning::Begun(Box::new(CompactionPass::begin(&log, &standing, limits))))
     }
 

@@ -332,7 +332,9 @@ fn a60_with_more_keys_than_memory_it_takes_several_rounds() {
         // Room for three keys.
         let small = bed.builder().set("log.cleaner.dedupe.buffer.size", "64");
         let log = small.background(false).open().unwrap();
-        let topic = log.create_topic(NewTopic::new("t").compacted()).unwrap();
+        // The later rounds begin although less than that is left to them.
+        let topic = NewTopic::new("t").compacted().config("min.cleanable.dirty.ratio", "0.9");
+        let topic = log.create_topic(topic).unwrap();
         for _ in 0..3 {
             let keys: Vec<String> = (0..10).map(|n| format!("{n}")).collect();
             let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), Some("v"))).collect();

@@ -3,14 +3,16 @@
 use std::ops::Range;
 
 use super::inputs::Inputs;
-use super::judge::{Judge, Judgement, keeps_header};
+use super::judge::{Judge, Judgement};
 use super::output::{Finished, Maker, Output};
 use super::pass::PassReport;
 use super::slice::Slice;
+use super::txns::keeps_header;
 use crate::base::{Result, TopicConfig};
-use crate::batch::{Batch, BatchHeader};
+use crate::batch::Batch;
 use crate::log::cursor::{Cursor, Trouble};
 use crate::log::layer::Layer;
+use crate::log::producers::Producers;
 use crate::log::segment::FIRST_BATCH;
 
 /// Which neighbours become one segment: as many as `segment.bytes` has room for (A59).
@@ -44,6 +46,8 @@ pub(super) struct Group {
     /// `None` as long as nothing was found that changes.
     output: Option<Output>,
     payload: Vec<u8>,
+    /// Who appended, as of the group's end; `None` where nothing says so.
+    producers: Option<Producers>,
     told: PassReport,
 }
 
@@ -60,7 +64,7 @@ impl Group {
     pub(super) fn new(inputs: Range<usize>) -> Self {
         let at = inputs.start;
         let told = PassReport::default();
-        Self { inputs, at, cursor: None, output: None, payload: Vec::new(), told }
+        Self { inputs, at, cursor: None, output: None, payload: Vec::new(), producers: None, told }
     }
 
     /// Goes on until the slice is over; the result when the group is done.
@@ -71,6 +75,11 @@ impl Group {
         maker: &Maker,
         slice: &mut Slice<'_>,
     ) -> Result<Option<Copied>> {
+        if self.at == self.inputs.start && self.cursor.is_none() {
+            let last = self.inputs.end.checked_sub(1).and_then(|at| inputs.layer(at));
+            let stored = last.map(Layer::stored).transpose()?.flatten();
+            self.producers = stored.map(|stored| stored.producers);
+        }
         if self.output.is_none() && self.inputs.len() > 1 {
             self.restart(inputs, maker)?;
         }
@@ -133,7 +142,7 @@ impl Group {
         };
         let judgement = judgement.map_err(|damage| trouble(bad(damage)))?;
         let is_last = self.at + 1 == self.inputs.end && cursor.position() == layer.data_len;
-        if self.output.is_none() && goes_on(&batch, &judgement, is_last) != Fate::Verbatim {
+        if self.output.is_none() && self.fate(&batch, &judgement, is_last) != Fate::Verbatim {
             self.restart(inputs, maker)?;
             return Ok(true);
         }
@@ -160,8 +169,9 @@ impl Group {
         is_last: bool,
         slice: &mut Slice<'_>,
     ) -> Result<()> {
+        let fate = self.fate(batch, judgement, is_last);
         let Some(output) = &mut self.output else { return Ok(()) };
-        let header = match goes_on(batch, judgement, is_last) {
+        let header = match fate {
             Fate::Gone => return Ok(()),
             Fate::Verbatim => {
                 output.push(&batch.header, &batch.payload)?;
@@ -177,6 +187,20 @@ impl Group {
         self.told.written_bytes += header.total_len();
         Ok(())
     }
+
+    /// What becomes of a batch. The last one of a group stays even without records: it says where
+    /// the group ends, and that its last offset was used (A58).
+    fn fate(&self, batch: &Batch, judgement: &Judgement, is_last: bool) -> Fate {
+        let header = &batch.header;
+        let stays = is_last
+            || header.attributes.is_control()
+            || keeps_header(header, self.producers.as_ref());
+        match judgement {
+            Judgement { kept: 0, .. } if !stays => Fate::Gone,
+            Judgement { is_verbatim: true, .. } => Fate::Verbatim,
+            _ => Fate::Repacked,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,14 +208,4 @@ enum Fate {
     Verbatim,
     Repacked,
     Gone,
-}
-
-/// What becomes of a batch. The last one of a group stays even without records: it says where
-/// the group ends, and that its last offset was used (A58).
-fn goes_on(batch: &Batch, judgement: &Judgement, is_last: bool) -> Fate {
-    let header: &BatchHeader = &batch.header;
-    if judgement.kept == 0 && !is_last && !keeps_header(header) && !header.attributes.is_control() {
-        return Fate::Gone;
-    }
-    if judgement.is_verbatim { Fate::Verbatim } else { Fate::Repacked }
 }

@@ -6,40 +6,16 @@ use super::inputs::Inputs;
 use super::key_hash::KeyHash;
 use super::key_map::KeyMap;
 use super::place::Place;
+use super::txns::{Aborted, Treatment};
 use crate::base::Result;
 use crate::batch::{Batch, BatchHeader, Damage, HEADER_BYTES, payload_crc};
-
-/// How a pass deals with a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Treatment {
-    /// Its records count, and go when newer ones come.
-    Plain,
-    /// It stays as it is, and its records make no others obsolete.
-    Untouched,
-}
-
-/// Control batches decide what others are worth, and records of a transaction may be aborted:
-/// without knowing that, both stay.
-pub(super) fn treatment(header: &BatchHeader) -> Treatment {
-    let attributes = header.attributes;
-    if attributes.is_control() || attributes.is_transactional() {
-        Treatment::Untouched
-    } else {
-        Treatment::Plain
-    }
-}
-
-/// Whether the header of a batch stays although no record does: a producer's sequence numbers are
-/// known by it.
-pub(super) fn keeps_header(header: &BatchHeader) -> bool {
-    header.producer_id >= 0
-}
 
 /// What a pass knows when it judges.
 #[derive(Debug)]
 pub(super) struct Judge {
     pub(super) map: KeyMap,
     pub(super) hash: KeyHash,
+    aborted: Aborted,
     /// Records from here on are not in the map, and stay.
     pub(super) map_end: u64,
     /// Wall time of the pass.
@@ -85,12 +61,14 @@ impl Judge {
     pub(super) fn new(
         map: KeyMap,
         hash: KeyHash,
+        aborted: Aborted,
         map_end: u64,
         now_ms: i64,
         retention: i64,
     ) -> Self {
         let horizon_ms = now_ms.saturating_add(retention);
-        Self { map, hash, map_end, now_ms, horizon_ms, collided: false, records: Vec::new() }
+        let (collided, records) = (false, Vec::new());
+        Self { map, hash, aborted, map_end, now_ms, horizon_ms, collided, records }
     }
 
     /// Judges the batch that begins at `position` of the segment `input`.
@@ -102,8 +80,13 @@ impl Judge {
         batch: &Batch,
     ) -> Result<Result<Judgement, Damage>> {
         let header = &batch.header;
-        let untouched = treatment(header) == Treatment::Untouched;
-        if untouched || header.base_offset >= self.map_end {
+        let treatment = self.aborted.treatment(header);
+        if treatment == Treatment::Aborted {
+            self.records.clear();
+            let (dropped, is_verbatim) = (header.count, header.count == 0);
+            return Ok(Ok(Judgement { dropped, is_verbatim, ..Judgement::default() }));
+        }
+        if treatment == Treatment::Marker || header.base_offset >= self.map_end {
             let is_verbatim = true;
             return Ok(Ok(Judgement { kept: header.count, is_verbatim, ..Judgement::default() }));
         }

@@ -13,6 +13,7 @@
 //! | `inputs` | the segments that a pass reads |
 //! | `survey` | the first half: filling the map |
 //! | `judge` | which records of a batch stay |
+//! | `txns` | what was aborted, and whose last batch has to stay |
 //! | `group`, `output` | the second half: a group of segments becomes a new one |
 //! | `swap` | the new one takes the place of the old ones |
 //! | `pass` | all of it in slices |
@@ -29,6 +30,7 @@ mod slice;
 mod standing;
 mod survey;
 mod swap;
+mod txns;
 
 pub use pass::{CompactionLimits, CompactionPass, PassReport, Progress};
 pub use slice::Slice;

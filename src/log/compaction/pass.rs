@@ -13,19 +13,23 @@ use super::slice::Slice;
 use super::standing::Standing;
 use super::survey::Survey;
 use super::swap::{Replacement, Swapped};
+use super::txns::Aborted;
 use crate::base::ids::random_u128;
 use crate::base::{Error, ErrorKind, Result};
 use crate::batch::BatchHeader;
 use crate::log::layer::Layer;
+use crate::log::producers::AbortedTxn;
 use crate::log::segment_log::SegmentLog;
 
-/// What bounds a pass.
-#[derive(Clone, Copy, Debug)]
+/// What a pass goes by.
+#[derive(Clone, Debug)]
 pub struct CompactionLimits {
     /// Bytes of the map.
     pub map_bytes: u64,
     /// Wall time.
     pub now_ms: i64,
+    /// The aborted transactions of which records lie in reach.
+    pub aborted: Vec<AbortedTxn>,
 }
 
 /// What a pass has done.
@@ -120,7 +124,8 @@ impl CompactionPass {
         let groups = groups(&layers, config).into();
         let (from, to) = (standing.first_dirty.min(standing.bound), standing.bound);
         let hash = KeyHash::new(random_u128());
-        let survey = Survey::new(hash, from, to, limits.map_bytes);
+        let aborted = Aborted::new(limits.aborted);
+        let survey = Survey::new(hash, aborted, from..to, limits.map_bytes);
         Self {
             inputs: Inputs::new(layers.into_iter()),
             maker,
@@ -188,9 +193,9 @@ impl CompactionPass {
 
     fn begin_copy(&mut self) {
         let Phase::Survey(survey) = std::mem::replace(&mut self.phase, Phase::Done) else { return };
-        let Survey { map, hash, end, .. } = *survey;
+        let Survey { map, hash, aborted, end, .. } = *survey;
         let now_ms = self.maker.now_ms;
-        let judge = Judge::new(map, hash, end, now_ms, self.delete_retention_ms);
+        let judge = Judge::new(map, hash, aborted, end, now_ms, self.delete_retention_ms);
         // What begins behind the map stays as it is.
         let begins = |inputs: &Inputs, at| inputs.layer(at).map(|layer| layer.segment.base_offset);
         self.groups.retain(|g| begins(&self.inputs, g.start).is_some_and(|base| base < end));

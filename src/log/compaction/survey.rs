@@ -1,13 +1,14 @@
 //! The first half of a pass: where the newest record of each key stands.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use super::inputs::Inputs;
-use super::judge::{Treatment, treatment};
 use super::key_hash::KeyHash;
 use super::key_map::KeyMap;
 use super::place::Place;
 use super::slice::Slice;
+use super::txns::{Aborted, Treatment};
 use crate::base::Result;
 use crate::batch::{Batch, HEADER_BYTES};
 use crate::log::cursor::{Cursor, Trouble};
@@ -20,6 +21,7 @@ const BLOCK: usize = 32;
 pub(super) struct Survey {
     pub(super) map: KeyMap,
     pub(super) hash: KeyHash,
+    pub(super) aborted: Aborted,
     /// Everything below is in the map, from where it began.
     pub(super) end: u64,
     from: u64,
@@ -37,11 +39,13 @@ struct Found {
 }
 
 impl Survey {
-    /// Of the records in `from..to`.
-    pub(super) fn new(hash: KeyHash, from: u64, to: u64, max_bytes: u64) -> Self {
+    /// Of the records in `span`.
+    pub(super) fn new(hash: KeyHash, aborted: Aborted, span: Range<u64>, max_bytes: u64) -> Self {
+        let Range { start: from, end: to } = span;
         Self {
             map: KeyMap::new(to.saturating_sub(from), max_bytes),
             hash,
+            aborted,
             end: to,
             from,
             input: 0,
@@ -95,7 +99,7 @@ impl Survey {
     }
 
     fn take(&mut self, batch: &Batch, position: u64) -> Result<(), Trouble> {
-        if treatment(&batch.header) != Treatment::Plain {
+        if self.aborted.treatment(&batch.header) != Treatment::Plain {
             return Ok(());
         }
         let payload_at = position + HEADER_BYTES as u64;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::bed::Bed;
 use crate::base::{RawRecord, Result};
 use crate::batch::Batch;
+use crate::log::producers::AbortedTxn;
 use crate::log::{
     CompactionLimits, CompactionPass, PassReport, Placed, Progress, SegmentLog, Slice, Standing,
     Swapped, View,
@@ -24,11 +25,12 @@ pub(super) struct Run {
     pub(super) map_bytes: u64,
     /// Of the hash, where it is to be weak.
     pub(super) bits: Option<u32>,
+    pub(super) aborted: Option<AbortedTxn>,
 }
 
 impl Run {
     pub(super) fn at(now: i64) -> Self {
-        Self { now, map_bytes: 1 << 20, bits: None }
+        Self { now, map_bytes: 1 << 20, bits: None, aborted: None }
     }
 }
 
@@ -60,8 +62,9 @@ pub(super) fn seal(bed: &mut Bed) {
 
 pub(super) fn begin(log: &SegmentLog, run: Run) -> CompactionPass {
     let standing = Standing::of(&log.view(), log.config(), log.end_offset(), run.now);
-    let Run { now, map_bytes, bits } = run;
-    let limits = CompactionLimits { map_bytes, now_ms: now };
+    let Run { now, map_bytes, bits, aborted } = run;
+    let aborted = aborted.into_iter().collect();
+    let limits = CompactionLimits { map_bytes, now_ms: now, aborted };
     let mut pass = CompactionPass::begin(log, &standing, limits);
     bits.into_iter().for_each(|bits| pass.weaken(bits));
     pass

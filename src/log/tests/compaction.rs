@@ -383,7 +383,7 @@ fn apply(mut bed: Bed, model: &mut Model, step: Step) -> Bed {
         }
         Step::Seal => seal(&mut bed),
         Step::Compact { map_slots, bits, stop_after } => {
-            let run = Run { now: model.now, map_bytes: map_slots * 16, bits };
+            let run = Run { now: model.now, map_bytes: map_slots * 16, bits, aborted: None };
             let mut pass = begin(&bed.log, run);
             for _ in 0..stop_after {
                 let progress = advance(&mut pass).unwrap();
@@ -405,7 +405,7 @@ fn apply(mut bed: Bed, model: &mut Model, step: Step) -> Bed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a54_a62_no_history_brings_a_key_back_or_loses_its_newest_value(

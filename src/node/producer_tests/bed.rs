@@ -67,7 +67,12 @@ impl Bed {
     pub fn append(&self, producer: Option<ProducerStamp>, values: &[&str]) -> Result<Appended> {
         let records: Vec<RawRecord<'_>> = values
             .iter()
-            .map(|value| RawRecord { value: Some(value.as_bytes()), ..RawRecord::default() })
+            .map(|value| RawRecord {
+                // What stands in front of a colon is its key.
+                key: value.split_once(':').map(|(key, _)| key.as_bytes()),
+                value: Some(value.as_bytes()),
+                ..RawRecord::default()
+            })
             .collect();
         let (max_block, stop) = (Duration::from_secs(1), None);
         self.part.append(Append { records: &records, producer, max_block, stop })

@@ -1,6 +1,7 @@
 //! Producers with ids and transactions, as a partition of a log keeps them.
 
 mod bed;
+mod compacting;
 mod crashes;
 mod numbered;
 mod reading;
