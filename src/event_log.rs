@@ -14,7 +14,7 @@ use crate::client::{
 };
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
-use crate::node::{Node, Options};
+use crate::node::{Node, Options, SnapshotReport};
 
 /// An open log: topics, and the producers and consumers of their records.
 ///
@@ -136,6 +136,84 @@ impl EventLog {
             found => found,
         };
         ProcessedIds::load(known?, self.producer().build()?, self.consumer().build()?)
+    }
+
+    /// Makes a copy of the whole log in the directory `dir`, as everything is at one moment, while
+    /// producers, consumers and retention go on. The copy is a log of its own, with an identity of
+    /// its own: [`open`](EventLog::open) it, move it, send it elsewhere.
+    ///
+    /// The moment is the same for all partitions: no committed offset is beyond the data, and a
+    /// transaction is in it wholly, or open as after a kill. Appends wait for microseconds. Sealed
+    /// segments are shared with the copy by hard links, so the time does not depend on how much
+    /// they hold; what is in none is copied. On another file system everything is copied, and the
+    /// report says so. When this returns everything of the copy is synced.
+    ///
+    /// `dir` must be absent (its parent must be there) or empty. What a snapshot that was
+    /// interrupted has left is refused by `open`, and cleared by the next snapshot into it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidRequest` when there is something in `dir`, or when it lies in the log's own
+    /// directory; `Locked` when another snapshot is made there; `CorruptMessage` for a damaged
+    /// batch that would have to be copied; `StorageFull` and `StorageError`; `IllegalState` for a
+    /// log in memory, which is [forked](EventLog::fork); `Closed`. What was made is removed then,
+    /// and the log is not affected.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path().join("log"))?;
+    /// let orders = log.create_topic(NewTopic::new("orders"))?;
+    /// log.producer().build()?.send(orders.record("one espresso"))?.wait()?;
+    ///
+    /// let report = log.snapshot(dir.path().join("copy"))?;
+    /// assert_eq!(report.copied_segments, 0);
+    /// let copy = EventLog::open(&report.path)?;
+    /// assert_eq!(copy.topic("orders")?.id(), orders.id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self, dir: impl AsRef<Path>) -> Result<SnapshotReport> {
+        self.0.snapshot(dir.as_ref())
+    }
+
+    /// Another log in memory that begins with everything that this one has at this moment. The two
+    /// go on by themselves: what happens to one is not seen in the other. It has the same clock
+    /// and settings; sealed segments are shared and take no memory of their own.
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` for a log on disk: see [`fork_to`](EventLog::fork_to). `Closed`. Whatever
+    /// reading its records can meet.
+    ///
+    /// ```
+    /// use alluvium::{EventLog, NewTopic, TopicPartition};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let orders = log.create_topic(NewTopic::new("orders"))?;
+    /// log.producer().build()?.send(orders.record("one espresso"))?;
+    ///
+    /// let what_if = log.fork()?;
+    /// what_if.producer().build()?.send(what_if.topic("orders")?.record("another one"))?;
+    /// let end = |log: &EventLog| {
+    ///     let part = [TopicPartition::new("orders", 0)];
+    ///     Ok::<_, alluvium::Error>(log.consumer().build()?.end_offsets(&part)?.get(&part[0]))
+    /// };
+    /// assert_eq!((end(&log)?, end(&what_if)?), (Some(1), Some(2)));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn fork(&self) -> Result<EventLog> {
+        self.0.fork().map(EventLog)
+    }
+
+    /// A [`snapshot`](EventLog::snapshot) in `dir`, opened with the options of this log: clock,
+    /// settings, size of the stage and all else.
+    ///
+    /// # Errors
+    ///
+    /// Those of `snapshot` and [`open`](EventLog::open).
+    pub fn fork_to(&self, dir: impl AsRef<Path>) -> Result<EventLog> {
+        self.0.fork_to(dir.as_ref()).map(EventLog)
     }
 
     /// Topics listed, described and deleted; what recovery did.

@@ -105,7 +105,8 @@ pub use log::{Cut, GapEvent, OpenReport};
 pub use node::{
     CompactedPartition, CompactionOutcome, CompactionReport, DeletedSegments, GroupLag,
     HousekeepingEvent, ListedOffset, LogDirInfo, OffsetChange, OffsetSpec, PartitionCompaction,
-    PartitionRoll, PartitionSize, RecordsToDelete, ResetTo, RetentionReport, TopicInfo,
+    PartitionRoll, PartitionSize, RecordsToDelete, ResetTo, RetentionReport, SnapshotReport,
+    TopicInfo,
 };
 pub use partition::Rolled;
 
@@ -121,6 +122,8 @@ mod documentation {
     struct Groups;
     #[doc = include_str!("../docs/housekeeping.md")]
     struct Housekeeping;
+    #[doc = include_str!("../docs/snapshots.md")]
+    struct Snapshots;
     #[doc = include_str!("../docs/tables.md")]
     struct Tables;
     #[doc = include_str!("../docs/transactions.md")]

@@ -218,6 +218,18 @@ impl Disk for BudgetDisk {
         Ok(())
     }
 
+    /// Both names are one file's: its blocks are given back when both are removed.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.hard_link(from, to)?;
+        let account = self.account(from);
+        self.accounts.lock().insert(to.to_owned(), account);
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.inner.sync_dir(dir)
     }
@@ -379,6 +391,20 @@ mod tests {
         disk.rename(Path::new("d/manifest.tmp"), Path::new("d/manifest")).unwrap();
         assert_eq!(budget.used(), 2 * BLOCK);
         disk.remove(Path::new("d/manifest")).unwrap();
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_file_with_two_names_counts_once_until_both_are_removed() {
+        let (disk, budget) = disk(9 * BLOCK);
+        disk.create(Path::new("d/a.seg")).unwrap().set_len(2 * BLOCK).unwrap();
+        disk.hard_link(Path::new("d/a.seg"), Path::new("d/b.seg")).unwrap();
+        assert_eq!(budget.used(), 2 * BLOCK);
+        let taken = disk.hard_link(Path::new("d/a.seg"), Path::new("d/b.seg")).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        disk.remove(Path::new("d/a.seg")).unwrap();
+        assert_eq!(budget.used(), 2 * BLOCK);
+        disk.remove(Path::new("d/b.seg")).unwrap();
         assert_eq!(budget.used(), 0);
     }
 

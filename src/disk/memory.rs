@@ -80,6 +80,12 @@ impl Tree {
         key.as_os_str().is_empty() || matches!(self.names.get(key), Some(Node::Dir))
     }
 
+    /// Everything whose name begins with `dir`, which comes first.
+    fn below<'t>(&'t self, dir: &'t Path) -> impl Iterator<Item = (&'t PathBuf, &'t Node)> {
+        let names = self.names.range::<Path, _>((Bound::Included(dir), Bound::Unbounded));
+        names.take_while(move |(name, _)| name.starts_with(dir))
+    }
+
     fn check_parent(&self, key: &Path) -> io::Result<()> {
         match key.parent() {
             Some(parent) if self.is_dir(parent) => Ok(()),
@@ -145,10 +151,7 @@ impl Disk for MemoryDisk {
         if !tree.is_dir(&key) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let from = (Bound::Included(&*key), Bound::Unbounded);
-        let below = tree.names.range::<Path, _>(from);
-        let below = below.take_while(|(name, _)| name.starts_with(&key));
-        let entries = below.filter(|(name, _)| name.parent() == Some(&key));
+        let entries = tree.below(&key).filter(|(name, _)| name.parent() == Some(&key));
         Ok(entries.map(|(name, node)| node.entry(name)).collect())
     }
 
@@ -179,6 +182,48 @@ impl Disk for MemoryDisk {
         tree.file(&key)?;
         tree.names.remove(&*key);
         Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (key(from)?, key(to)?);
+        let mut tree = self.tree.lock();
+        let file = tree.file(&from)?;
+        tree.check_parent(&to)?;
+        if tree.is_dir(&to) || tree.names.contains_key(&*to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        tree.names.insert(to.into_owned(), Node::File(file));
+        Ok(())
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let key = key(dir)?;
+        let mut tree = self.tree.lock();
+        match tree.names.get(&*key) {
+            Some(Node::Dir) if tree.below(&key).nth(1).is_none() => {}
+            Some(Node::Dir) => return Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            Some(Node::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+        tree.names.remove(&*key);
+        Ok(())
+    }
+
+    fn split(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn Disk>> {
+        let (from, to) = (key(from)?, key(to)?);
+        let mut tree = self.tree.lock();
+        if !matches!(tree.names.get(&*from), Some(Node::Dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let taken: Vec<PathBuf> = tree.below(&from).map(|(name, _)| name.clone()).collect();
+        let mut other = Tree::default();
+        for name in taken {
+            let inner = name.strip_prefix(&from).unwrap_or(&name);
+            let new = if inner.as_os_str().is_empty() { to.to_path_buf() } else { to.join(inner) };
+            let node = tree.names.remove(&name);
+            other.names.extend(node.map(|node| (new, node)));
+        }
+        Ok(Arc::new(MemoryDisk { tree: Arc::new(Mutex::new(other)) }))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -44,7 +44,7 @@ pub struct Entry {
 /// # Errors
 ///
 /// Every call fails with what the system says. The kinds that callers tell apart are `NotFound`,
-/// `AlreadyExists`, `WouldBlock`, `StorageFull` and `Unsupported`.
+/// `AlreadyExists`, `WouldBlock`, `StorageFull`, `CrossesDevices` and `Unsupported`.
 #[allow(clippy::missing_errors_doc)]
 pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Creates `dir`, whose parent must exist. An existing directory is not an error.
@@ -68,7 +68,28 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Removes a file. Open handles and maps of it stay valid.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes creations, renames and removals in `dir` durable.
+    /// Gives the file `from` a second name `to`; `AlreadyExists` when that is taken. The file's
+    /// space is freed when both are removed. `Unsupported` or `CrossesDevices` where that does
+    /// not work: the caller copies.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes the directory `from`, with everything in it, out of this disk: the only one of a
+    /// new disk, as `to`. `Unsupported` where disks are real.
+    fn split(&self, from: &Path, to: &Path) -> io::Result<Arc<dyn Disk>> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes creations, links, renames and removals in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock on the file `path` (created if missing) until the guard drops.

@@ -91,6 +91,14 @@ impl Disk for OsDisk {
         fs::remove_file(path)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
     /// Where directories cannot be opened, names are left to the file system's own order.
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         if cfg!(windows) {

@@ -13,10 +13,14 @@ use super::cache::{FileCache, Loaded};
 use super::dir::{FOUND_MARK, SegmentDir};
 use super::key::PartitionKey;
 use super::layout::{parse_segment_name, segment_name};
-use super::manifest::{Manifest, ManifestState, PartitionEnd, PartitionState, Record, Witness};
+use super::manifest::{
+    Manifest, ManifestState, PartitionEnd, PartitionState, Record, UNFINISHED, Witness,
+};
 use super::report::OpenReport;
 use crate::base::{Error, ErrorKind, Result, TopicConfig, TopicId};
 use crate::disk::{Disk, DiskBudget, DiskFile};
+
+pub(super) mod copied;
 
 const LOCK: &str = "LOCK";
 /// The directory of segment files.
@@ -118,6 +122,10 @@ pub fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<DirLock> {
     } else {
         disk.create_dir(dir).map_err(|e| Error::io("create", dir, e))?;
     }
+    take_lock(disk, dir, there)
+}
+
+fn take_lock(disk: &dyn Disk, dir: &Path, was_there: bool) -> Result<DirLock> {
     let path = dir.join(LOCK);
     let lock = disk.lock(&path).map_err(|error| {
         if error.kind() == io::ErrorKind::WouldBlock {
@@ -127,7 +135,7 @@ pub fn lock_dir(disk: &dyn Disk, dir: &Path) -> Result<DirLock> {
             Error::io("lock", &path, error)
         }
     })?;
-    Ok(DirLock { was_there: there, _guard: lock })
+    Ok(DirLock { was_there, _guard: lock })
 }
 
 /// Makes the names of the log's directory, and of what stands in it, durable.
@@ -163,7 +171,12 @@ fn check_is_a_log(disk: &dyn Disk, dir: &Path) -> Result<()> {
     if names().any(|name| name == "manifest") || names().all(ours) {
         return Ok(());
     }
-    let message = format!("{} is not empty and holds no log", dir.display());
+    let what = if names().any(|name| name == UNFINISHED) {
+        "holds an unfinished snapshot: take it again, or remove the directory"
+    } else {
+        "is not empty and holds no log"
+    };
+    let message = format!("{} {what}", dir.display());
     Err(Error::new(ErrorKind::NotALog, message).with_path(dir))
 }
 

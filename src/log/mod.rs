@@ -15,11 +15,13 @@
 //! | `retention` | which segments are too old or too many |
 //! | `open`, `scan`, `tail`, `gaps` | what a crash left |
 //! | `producers`, `states` | who has appended what, which transactions are open; where that stands |
+//! | `copy` | a log that begins as a copy of another |
 //! | `report` | what an open found |
 
 mod active;
 mod cache;
 mod compaction;
+mod copy;
 mod cursor;
 mod dir;
 mod files;
@@ -57,6 +59,7 @@ mod tests;
 pub use compaction::{
     CompactionLimits, CompactionPass, PassReport, Progress, Slice, Standing, Swapped, Verdict,
 };
+pub use copy::{CopyReport, CopyTarget, LogCopy, PartitionCut};
 pub use files::{FilesOptions, LogFiles, Room, SEGMENTS, lock_dir};
 pub use key::PartitionKey;
 pub use layout::SEGMENT_SUFFIX;

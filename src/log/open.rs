@@ -54,7 +54,7 @@ impl SegmentLog {
         }
         let mut opening = Opening::new(&files, key, &name, &config, gaps);
         opening.now_ms = now_ms;
-        opening.carried = known.producers().to_vec();
+        opening.carried = known.producers().into();
         let segments = known.segments();
         for (position, state) in segments.iter().enumerate() {
             let below = segments.get(position + 1).map_or(u64::MAX, |next| next.base_offset);
@@ -90,7 +90,7 @@ struct Opening<'a> {
     /// The producers as of the end of the layers, once that was asked for.
     producers: Option<Producers>,
     /// What the manifest says of them, where segments do not.
-    carried: Vec<u8>,
+    carried: Arc<[u8]>,
     now_ms: i64,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Opening<'a> {
             next: None,
             synced: 0,
             producers: None,
-            carried: Vec::new(),
+            carried: Arc::default(),
             now_ms: 0,
         }
     }
@@ -374,6 +374,7 @@ impl<'a> Opening<'a> {
             start,
             end,
             compacted,
+            carried: Arc::clone(&carried),
             closed: Arc::clone(&closed),
             active: active.as_ref().map(Active::layer),
         };

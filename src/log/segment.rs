@@ -68,7 +68,7 @@ impl Segment {
             key,
             number,
             base_offset,
-            salt: layout::salt(files.log_id(), &key, number),
+            salt: layout::salt(files.writer_of(number), &key, number),
             path: files.segment_path(number),
             name_mark,
             live: RwLock::default(),

@@ -54,7 +54,7 @@ pub struct SegmentLog {
     /// The producers with ids, as of the end.
     pub(super) producers: Producers,
     /// What the manifest says of them, where no footer does.
-    pub(super) carried: Vec<u8>,
+    pub(super) carried: Arc<[u8]>,
     /// The manifest must be durable up to here before anything more counts as synced.
     pub(super) manifest_position: u64,
     /// A sync failed: what is not synced must move to new files first.
@@ -148,6 +148,12 @@ impl SegmentLog {
         self.active.as_ref().filter(|active| !active.is_empty())?.growth.first_timestamp()
     }
 
+    /// Bytes of the segment that is written: header and batches.
+    #[must_use]
+    pub fn active_bytes(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.growth.position)
+    }
+
     /// Ends the active segment; the next batch begins another. What it held, if it held anything.
     pub fn roll(&mut self) -> Option<SegmentFacts> {
         let rolled = self.active.as_ref().filter(|active| !active.is_empty())?.layer().facts();
@@ -238,6 +244,7 @@ impl SegmentLog {
             start: self.start,
             end: self.end,
             compacted: self.compacted,
+            carried: Arc::clone(&self.carried),
             closed: Arc::clone(&self.closed),
             active: active.map(Active::layer),
         });

@@ -68,7 +68,7 @@ impl SegmentLog {
         records.extend(gone.iter().map(|s| Record::SegmentRetired { number: s.number }));
         self.manifest_position = self.files.manifest().append(&records)?;
         if let Some(Record::Producers { state, .. }) = producers {
-            self.carried = state;
+            self.carried = state.into();
         }
         self.dead.clear();
         self.retiring.append(&mut gone);

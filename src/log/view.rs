@@ -20,6 +20,8 @@ pub struct View {
     pub(super) end: u64,
     /// Where the part begins that no compaction has seen.
     pub(super) compacted: u64,
+    /// What the manifest says of producers, where no footer does.
+    pub(super) carried: Arc<[u8]>,
     /// Segments that are not written any more.
     pub(super) closed: Arc<Vec<Layer>>,
     /// The one that is.

@@ -34,7 +34,8 @@ use super::{Node, OpenTopic};
 
 const CATALOGUE: &str = "__cluster_metadata";
 const CATALOGUE_KEY: PartitionKey = PartitionKey { topic_id: TopicId(1), partition: 0 };
-const MEMORY_HOME: &str = "log";
+/// The directory of a log in memory, on its own disk.
+pub(super) const MEMORY_HOME: &str = "log";
 /// How long an open tries to find room for the note that deletions are finished.
 const FORGET: Duration = Duration::from_secs(1);
 /// What segments leave to the manifest, which is written anew now and then.
@@ -46,10 +47,10 @@ type Chunks = HashMap<PartitionKey, Vec<FoundChunk>>;
 
 impl Node {
     /// Opens or creates the log that `options` name.
-    pub fn open(options: Options) -> Result<Arc<Node>> {
+    pub fn open(mut options: Options) -> Result<Arc<Node>> {
         let config = options.check()?;
         let dir = options.home.clone().unwrap_or_else(|| PathBuf::from(MEMORY_HOME));
-        let disk = disk_of(&options);
+        let disk = disk_of(&mut options);
         let lock = lock_dir(&*disk, &dir)?;
         let mut report = OpenReport::default();
         let limit = disk.open_files_limit();
@@ -164,12 +165,13 @@ impl Node {
     }
 }
 
-fn disk_of(options: &Options) -> Arc<dyn Disk> {
-    match (&options.disk, &options.home) {
-        (Some(disk), _) => Arc::clone(disk),
-        (None, Some(_)) => Arc::new(OsDisk::new()),
-        (None, None) => Arc::new(MemoryDisk::new()),
-    }
+/// The disk that was given, or the one that goes without saying, which is noted.
+fn disk_of(options: &mut Options) -> Arc<dyn Disk> {
+    let on_disk = options.home.is_some();
+    let default = || -> Arc<dyn Disk> {
+        if on_disk { Arc::new(OsDisk::new()) } else { Arc::new(MemoryDisk::new()) }
+    };
+    Arc::clone(options.disk.get_or_insert_with(default))
 }
 
 /// The same disk within the log's budget.

@@ -19,6 +19,7 @@ mod producer_tests;
 mod records;
 mod roll;
 mod side_files;
+mod snapshot;
 mod topics;
 mod transactions;
 mod worker;
@@ -53,6 +54,7 @@ pub use offsets::{ListedOffset, OffsetSpec};
 pub use options::Options;
 pub use records::RecordsToDelete;
 pub use roll::PartitionRoll;
+pub use snapshot::SnapshotReport;
 pub use topics::TopicInfo;
 
 /// A topic that is open: what clients see of it, and its partitions.

@@ -19,6 +19,7 @@ const LEAST_BESIDE_STAGE: u64 = 1 << 20;
 const STAGE_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 30;
 
 /// How a log is opened.
+#[derive(Clone)]
 pub struct Options {
     /// The directory of a log on disk; `None` for a log in memory.
     pub home: Option<PathBuf>,

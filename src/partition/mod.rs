@@ -14,6 +14,7 @@ mod ceiling;
 mod committed;
 mod compact;
 mod conditional;
+mod cut;
 mod housekeep;
 mod key_index;
 mod limits;
@@ -60,6 +61,7 @@ use waiters::Waiters;
 
 pub use budget::Relief;
 pub use compact::Beginning;
+pub use cut::cut;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
 pub use shared::Shared;

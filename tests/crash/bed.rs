@@ -9,6 +9,8 @@ use std::time::Duration;
 use alluvium::testing::{PowerCut, SimDisk};
 use alluvium::{Clock, Durability, Error, EventLog, EventLogBuilder, ManualClock, Producer};
 
+/// Where the log is, if nothing is said.
+const HOME: &str = "/data";
 pub const STAGE: usize = 64 << 10;
 
 /// Whether everything is to be tried instead of a sample.
@@ -206,6 +208,8 @@ impl Account {
 /// A log, its disk, and what it has promised.
 pub struct Bed {
     pub disk: SimDisk,
+    /// Where the log is.
+    pub home: &'static str,
     pub clock: SimClock,
     pub log: Option<EventLog>,
     pub producer: Option<Producer>,
@@ -224,9 +228,13 @@ pub fn open_log(disk: &SimDisk, clock: &SimClock) -> Result<EventLog, Error> {
 }
 
 fn builder(disk: &SimDisk, clock: &SimClock) -> EventLogBuilder {
+    builder_at(disk, clock, HOME)
+}
+
+fn builder_at(disk: &SimDisk, clock: &SimClock, home: &str) -> EventLogBuilder {
     EventLog::builder()
         .disk(disk.clone())
-        .path("/data")
+        .path(home)
         .background(false)
         .clock(clock.clone())
         .stage_bytes(STAGE)
@@ -235,8 +243,13 @@ fn builder(disk: &SimDisk, clock: &SimClock) -> EventLogBuilder {
 impl Bed {
     /// A bed without a log yet.
     pub fn on(disk: SimDisk, account: Account) -> Self {
+        Self::at(disk, HOME, account)
+    }
+
+    /// The same, in another directory.
+    pub fn at(disk: SimDisk, home: &'static str, account: Account) -> Self {
         let clock = SimClock::new(&disk);
-        Self { disk, clock, log: None, producer: None, account }
+        Self { disk, home, clock, log: None, producer: None, account }
     }
 
     pub fn fresh() -> Self {
@@ -246,7 +259,7 @@ impl Bed {
     }
 
     pub fn open(&mut self) -> Result<(), Error> {
-        let builder = builder(&self.disk, &self.clock);
+        let builder = builder_at(&self.disk, &self.clock, self.home);
         let log = match self.account.limit {
             Some(limit) => builder.max_disk_bytes(limit).open()?,
             None => builder.open()?,
@@ -269,6 +282,6 @@ impl Bed {
         let disk = end.of(&self.disk);
         self.producer = None;
         self.log = None;
-        Bed::on(disk, self.account)
+        Bed::at(disk, self.home, self.account)
     }
 }

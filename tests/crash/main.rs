@@ -18,6 +18,7 @@ mod commits;
 mod history;
 mod model;
 mod points;
+mod snapshots;
 mod space;
 mod syncs;
 mod tamper;

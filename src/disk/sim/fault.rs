@@ -17,6 +17,8 @@ pub enum Operation {
     Open,
     Rename,
     Remove,
+    HardLink,
+    RemoveDir,
     SyncDir,
     SyncAll,
     Lock,
@@ -80,7 +82,7 @@ pub struct Traced {
     pub index: u64,
     /// Which call it was.
     pub operation: Operation,
-    /// The file or directory; of a rename, the new name.
+    /// The file or directory; of a rename or a link, the new name.
     pub path: PathBuf,
 }
 

@@ -68,6 +68,15 @@ impl Disk for SimDisk {
         self.perform(Operation::Remove, path, |machine, key, _| machine.remove(key))
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = key(from)?.into_owned();
+        self.perform(Operation::HardLink, to, |machine, to, _| machine.hard_link(&from, to))
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.perform(Operation::RemoveDir, dir, |machine, key, _| machine.remove_dir(key))
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.perform(Operation::SyncDir, dir, |machine, key, fault| machine.sync_dir(&key, fault))
     }

@@ -232,7 +232,7 @@ impl Machine {
         match self.names.get(&to) {
             Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
             Some(Node::File(same)) if same == number => return Ok(()),
-            Some(Node::File(replaced)) => self.inode(replaced)?.linked = false,
+            Some(Node::File(replaced)) => self.unlink(replaced, &to)?,
             None => {}
         }
         self.inode(number)?.path.clone_from(&to);
@@ -242,8 +242,38 @@ impl Machine {
 
     pub(super) fn remove(&mut self, key: PathBuf) -> io::Result<()> {
         let number = self.lookup(&key)?;
-        self.inode(number)?.linked = false;
+        self.unlink(number, &key)?;
         self.names.remove(key, Node::File(number));
+        Ok(())
+    }
+
+    /// The name `key` of a file is about to go: it may have another.
+    fn unlink(&mut self, number: u64, key: &Path) -> io::Result<()> {
+        let other = self.names.other_than(Node::File(number), key);
+        let inode = self.inode(number)?;
+        inode.linked = other.is_some();
+        if let Some(other) = other {
+            inode.path = other;
+        }
+        Ok(())
+    }
+
+    pub(super) fn hard_link(&mut self, from: &Path, to: PathBuf) -> io::Result<()> {
+        let number = self.lookup(from)?;
+        if self.names.get(&to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.check_parent(&to)?;
+        self.names.create(to, Node::File(number));
+        Ok(())
+    }
+
+    pub(super) fn remove_dir(&mut self, key: PathBuf) -> io::Result<()> {
+        self.check_dir(&key)?;
+        if self.names.below(&key).nth(1).is_some() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.names.remove(key, Node::Dir);
         Ok(())
     }
 
@@ -311,7 +341,7 @@ impl Machine {
     pub(super) fn uproot(&mut self, path: &Path) -> io::Result<()> {
         let key = key(path)?.into_owned();
         let number = self.lookup(&key)?;
-        self.inode(number)?.linked = false;
+        self.unlink(number, &key)?;
         self.names.uproot(&key);
         self.forget_lost_files();
         Ok(())

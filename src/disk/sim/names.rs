@@ -85,6 +85,12 @@ impl Names {
         names.take_while(move |(key, _)| key.starts_with(dir)).map(|(key, node)| (key, *node))
     }
 
+    /// Another name than `key` of the same file.
+    pub(super) fn other_than(&self, node: Node, key: &Path) -> Option<PathBuf> {
+        let mut names = self.live.iter().filter(|(name, other)| **other == node && *name != key);
+        names.next().map(|(name, _)| name.clone())
+    }
+
     pub(super) fn create(&mut self, key: PathBuf, node: Node) {
         self.change(Operation::Create(key), node);
     }

@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(mut data in prop::collection::vec(any::<u8>(), 0..200), kind in 1_u8..18) {
+        fn no_bytes_panic(mut data in prop::collection::vec(any::<u8>(), 0..200), kind in 1_u8..20) {
             data.resize(data.len() / 8 * 8 + 2, 0);
             if let Some(head) = data.get_mut(2..10) {
                 head.copy_from_slice(&[kind, 0, 0, 0, 0, 0, 0, 0]);

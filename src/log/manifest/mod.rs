@@ -8,22 +8,25 @@
 //! |---|---|
 //! | `record` | what can be said, and its bytes |
 //! | `frame` | the file header and the checksummed frames around records |
-//! | `state`, `partition`, `numbers` | what the records add up to |
+//! | `state`, `partition`, `numbers`, `origins` | what the records add up to |
 //! | `read` | bytes to state, with the rules for damage |
 //! | `tail` | the end of the file: room in reserve, one write per append |
 //! | `open`, `writer`, `rewrite` | the handle: open, append, group commit, rewrite |
+//! | `unborn` | a manifest that no open finds before it is complete |
 
 mod fields;
 mod frame;
 pub mod fuzz;
 mod numbers;
 mod open;
+mod origins;
 mod partition;
 mod read;
 mod record;
 mod rewrite;
 mod state;
 mod tail;
+mod unborn;
 mod writer;
 
 #[cfg(test)]
@@ -33,4 +36,5 @@ pub use frame::Witness;
 pub use partition::{PartitionState, SegmentState};
 pub use record::{PartitionEnd, Record, SegmentEnd};
 pub use state::ManifestState;
+pub use unborn::UNFINISHED;
 pub use writer::Manifest;

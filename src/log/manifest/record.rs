@@ -170,6 +170,15 @@ pub enum Record {
         /// As in a footer; a multiple of 8 bytes.
         state: Vec<u8>,
     },
+    /// The log began as a copy: segment files up to a number are another log's, and their salts
+    /// follow from that one's identity. Stands right behind the log's creation; the numbers of
+    /// several grow.
+    Origin {
+        /// The log that wrote those files.
+        log_id: u128,
+        /// The greatest of their numbers. Those up to the one of the origin before are not meant.
+        upto: u64,
+    },
 }
 
 const HEAD_BYTES: usize = 8;
@@ -190,6 +199,7 @@ const FLOOR: u8 = 14;
 const SEGMENTS_REPLACED: u8 = 15;
 const COMPACTED: u8 = 16;
 const PRODUCERS: u8 = 17;
+const ORIGIN: u8 = 18;
 
 impl Record {
     /// Whether this record must be writable on a full disk: it frees space, or an open, a trim
@@ -206,6 +216,7 @@ impl Record {
             R::Opened { .. } | R::Checkpoint { .. } | R::Closed { .. } => true,
             R::SegmentCreated { .. } | R::Ceiling { .. } | R::Stage { .. } => false,
             R::LogCreated { .. } | R::Numbers { .. } | R::Floor { .. } => false,
+            R::Origin { .. } => false,
         }
     }
 
@@ -255,6 +266,7 @@ impl Record {
             Record::SegmentsReplaced { .. } => SEGMENTS_REPLACED,
             Record::Compacted { .. } => COMPACTED,
             Record::Producers { .. } => PRODUCERS,
+            Record::Origin { .. } => ORIGIN,
         }
     }
 
@@ -296,6 +308,10 @@ impl Record {
             Record::Stage { number, bytes } => {
                 put(out, &number.to_le_bytes());
                 put(out, &bytes.to_le_bytes());
+            }
+            Record::Origin { log_id, upto } => {
+                put(out, &log_id.to_le_bytes());
+                put(out, &upto.to_le_bytes());
             }
             Record::Numbers { highest, retired, skipped } => {
                 put(out, &highest.to_le_bytes());
@@ -369,6 +385,7 @@ impl Record {
                 let (key, offset) = place(body)?;
                 Record::Producers { key, offset, state: body.rest().to_vec() }
             }
+            ORIGIN => Record::Origin { log_id: body.u128()?, upto: body.u64()? },
             _ => return Err(Flaw::Unknown("a record of an unknown kind")),
         })
     }

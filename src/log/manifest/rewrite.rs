@@ -22,7 +22,12 @@ pub(super) struct Base {
 impl Base {
     /// Writes it under the temporary name, with room in reserve, and syncs it.
     pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<Tail> {
-        let path = dir.join(TEMPORARY);
+        self.write_as(disk, dir, TEMPORARY)
+    }
+
+    /// As `write`, under another name.
+    pub(super) fn write_as(&self, disk: &dyn Disk, dir: &Path, name: &str) -> Result<Tail> {
+        let path = dir.join(name);
         let entry = disk.entry(&path).map_err(|e| Error::io("look for", &path, e))?;
         if entry.is_some() {
             disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
@@ -86,7 +91,7 @@ impl Manifest {
     /// moment the file that bears the name holds every append that was answered, and nothing
     /// is confirmed as synced before the new name is.
     pub(super) fn rewrite(&self) -> Result<()> {
-        let base = self.lock().begin_rewrite();
+        let base = self.lock().begin_rewrite()?;
         let written = base.write(&*self.disk, &self.dir);
         self.swap(&base, written)?;
         self.sync_tail()
@@ -114,13 +119,18 @@ impl Manifest {
 }
 
 impl Shared {
-    fn begin_rewrite(&mut self) -> Base {
+    fn begin_rewrite(&mut self) -> Result<Base> {
+        if self.unborn {
+            // A rewrite would give it the name that it must not have yet.
+            let why = "a manifest that is not complete is not written anew";
+            return Err(Error::new(ErrorKind::StorageError, why));
+        }
         self.carry = Some(Vec::new());
-        Base {
+        Ok(Base {
             log_id: self.state.log_id(),
             generation: self.tail.generation.saturating_add(1),
             sequence: self.tail.sequence,
             payload: encode_all(&self.state.records()),
-        }
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 
 use super::numbers::NumberSet;
+use super::origins::Origins;
 use super::partition::{Gap, PartitionState, SegmentState, unknown};
 use super::record::{PartitionEnd, Record, SegmentEnd};
 use crate::base::{Error, ErrorKind, Result, TopicId};
@@ -25,6 +26,7 @@ pub struct StageFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestState {
     head: Head,
+    origins: Origins,
     partitions: BTreeMap<PartitionKey, PartitionState>,
     live: HashMap<u64, PartitionKey>,
     retired: NumberSet,
@@ -80,6 +82,18 @@ impl ManifestState {
     #[must_use]
     pub fn stage(&self) -> Option<StageFile> {
         self.head.stage
+    }
+
+    /// Whose files the log began with, if it began as a copy.
+    #[must_use]
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// The log that wrote segment file `number`: its identity is what the file's salt follows from.
+    #[must_use]
+    pub fn writer_of(&self, number: u64) -> u128 {
+        self.origins.writer(number, self.log_id())
     }
 
     /// The greatest segment number ever used; 0 before the first.
@@ -175,8 +189,8 @@ impl ManifestState {
                         excerpt.copy_partition(self, key);
                     }
                 }
-                // A summary touches everything; it is written by rewrites only.
-                Record::Numbers { .. } => return self.clone(),
+                // A summary touches everything; it is written by rewrites and copies only.
+                Record::Numbers { .. } | Record::Origin { .. } => return self.clone(),
                 Record::LogCreated { .. }
                 | Record::Opened { .. }
                 | Record::Closed { .. }
@@ -256,6 +270,7 @@ impl ManifestState {
             }
             Record::Closed { incarnation, ends } => self.close(*incarnation, ends)?,
             Record::Stage { number, bytes } => self.set_stage(*number, *bytes)?,
+            Record::Origin { log_id, upto } => self.add_origin(*log_id, *upto)?,
             Record::Numbers { highest, retired, skipped } => {
                 self.set_numbers(*highest, retired, skipped)?;
             }
@@ -307,6 +322,20 @@ impl ManifestState {
             return Err(format!("stage number {number} was used before"));
         }
         self.head.stage = Some(StageFile { number, bytes });
+        Ok(())
+    }
+
+    /// Nobody has opened the copy yet, and no file of it is named. Numbers that its origin used
+    /// count as passed over until a segment says otherwise.
+    fn add_origin(&mut self, log_id: u128, upto: u64) -> Result<(), String> {
+        if self.head.incarnation > 0 || self.head.stage.is_some() || !self.live.is_empty() {
+            return Err("a log that is in use does not become a copy".into());
+        }
+        self.origins.add(log_id, upto)?;
+        if upto > self.head.highest {
+            self.skipped.insert(self.head.highest + 1..=upto);
+            self.head.highest = upto;
+        }
         Ok(())
     }
 
@@ -420,6 +449,7 @@ impl ManifestState {
         let Head { log_id, incarnation, boot_id, clean, stage, highest } = self.head;
         let Some(log_id) = log_id else { return out };
         out.push(Record::LogCreated { log_id });
+        out.extend(self.origins.records());
         if incarnation > 0 {
             out.push(Record::Opened { incarnation, boot_id });
         }

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     gone: HashSet<TopicId>,
     /// At this length the live content is measured again.
     rewrite_at: u64,
+    /// The file has not got its name yet.
+    pub(super) unborn: bool,
 }
 
 impl Manifest {
@@ -78,6 +80,7 @@ impl Manifest {
             broken: None,
             gone: HashSet::new(),
             rewrite_at: REWRITE_BYTES,
+            unborn: false,
             tail,
         };
         Self { disk, dir: dir.to_owned(), shared: Mutex::new(shared), turn: Condvar::new() }
@@ -144,7 +147,8 @@ impl Manifest {
             let why = format!("frame {sequence} was not appended yet");
             return Err(Error::new(ErrorKind::IllegalState, why));
         }
-        while shared.synced < sequence {
+        // What nobody can find is synced once, before it gets its name.
+        while shared.synced < sequence && !shared.unborn {
             shared.check_usable()?;
             if shared.leading {
                 self.turn.wait(&mut shared);
@@ -252,7 +256,7 @@ impl Shared {
     /// Whether a rewrite pays. Measuring the live content costs as much as it has, so it is
     /// done only when the file has grown by a quarter since the last time.
     fn is_mostly_dead(&mut self) -> bool {
-        if self.tail.end <= self.rewrite_at {
+        if self.unborn || self.tail.end <= self.rewrite_at {
             return false;
         }
         let live = encode_all(&self.state.records()).len();

@@ -58,6 +58,27 @@ fn an_illegal_history_is_refused() {
 }
 
 #[test]
+fn only_a_log_that_nobody_has_opened_gets_origins() {
+    let origin = |log_id, upto| Record::Origin { log_id, upto };
+    refused(&[origin(7, 5)]);
+    let mut state = ManifestState::default();
+    state.apply(&Record::LogCreated { log_id: 1 }).unwrap();
+    state.apply(&origin(7, 5)).unwrap();
+    assert!(state.check(&[origin(8, 5)]).is_err());
+    state.apply(&origin(8, 9)).unwrap();
+    assert_eq!([5, 6, 9, 10].map(|number| state.writer_of(number)), [7, 8, 8, 1]);
+    assert!(state.is_removable(9), "no segment has said otherwise");
+    state.apply(&Record::Opened { incarnation: 3, boot_id: None }).unwrap();
+    state.apply(&created(6, 0)).unwrap();
+    state.apply(&created(10, 4)).unwrap();
+    assert!(state.check(&[created(6, 9)]).is_err());
+    assert!(state.check(&[origin(9, 20)]).is_err());
+    let mut again = ManifestState::default();
+    state.records().iter().for_each(|record| again.apply(record).unwrap());
+    assert_eq!(again, state, "a rewrite keeps them");
+}
+
+#[test]
 fn segments_are_replaced_by_one_that_spans_the_same_offsets() {
     let seal = |number, next| Record::SegmentSealed { number, end: end(next) };
     let replace = |number, base_offset, next, old: &[u64]| Record::SegmentsReplaced {
