@@ -3,6 +3,7 @@
 use super::bed::{Bed, Count, TXN};
 use crate::backend::PartitionBackend;
 use crate::base::{ErrorKind, Isolation};
+use crate::disk::sim::SimDisk;
 use crate::partition::OpenTransaction;
 
 #[test]
@@ -162,4 +163,21 @@ fn b35_a_reader_in_the_middle_of_other_transactions_sees_what_is_committed() {
         }
     });
     assert_eq!(bed.committed().len(), 200);
+}
+
+#[test]
+fn an_end_finds_room_where_users_find_none() {
+    for level in ["process-crash", "power-loss"] {
+        let disk = SimDisk::new();
+        let bed = Bed::on(&disk, level, &[]);
+        bed.begin(TXN, 0, &["a"]);
+        disk.set_space(disk.used_space());
+        let long = "v".repeat(1_000);
+        let full = (0..1_000).find_map(|_| bed.append(None, &[&long]).err()).unwrap();
+        assert!(matches!(full.kind(), ErrorKind::StorageFull | ErrorKind::Timeout), "{full}");
+        let at = bed.end(TXN, 0, false).unwrap();
+        assert!(bed.append(None, &[&long]).is_err(), "still full");
+        assert_eq!(bed.part.marks_now().end, at + 1);
+        assert_eq!(bed.part.open_transactions(), []);
+    }
 }
