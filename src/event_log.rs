@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::Admin;
 use crate::backend::Backend;
-use crate::base::{Clock, Durability, ErrorKind, NewTopic, Result};
+use crate::base::{Clock, Durability, ErrorKind, NewTopic, Planted, Result};
 use crate::client::{
     ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic,
     TransactionalProducerBuilder,
@@ -401,6 +401,13 @@ impl EventLogBuilder {
     /// [`testing`](crate::testing).
     pub fn disk(mut self, disk: impl Disk) -> Self {
         self.0.disk = Some(Arc::new(disk));
+        self
+    }
+
+    /// A fault on purpose, for tests that must find it.
+    #[doc(hidden)]
+    pub fn planted(mut self, fault: Planted) -> Self {
+        self.0.planted = Some(fault);
         self
     }
 

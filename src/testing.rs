@@ -17,6 +17,8 @@
 //! # Ok::<(), alluvium::Error>(())
 //! ```
 
+#[doc(hidden)]
+pub use crate::base::Planted;
 pub use crate::disk::sim::{Fault, Operation, PowerCut, SimDisk, Traced};
 pub use crate::disk::{
     BlockPin, BlockReader, BlockWriter, Disk, DiskFile, Entry, FileSystem, OsDisk, SharedMap, Span,

@@ -12,6 +12,7 @@ pub mod events;
 pub mod expect;
 pub mod ids;
 pub mod isolation;
+mod planted;
 pub mod record;
 pub mod stop;
 pub mod sync;
@@ -25,7 +26,8 @@ pub use config::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use expect::Expect;
-#[allow(unused_imports, reason = "the producer's side comes with its own change")]
 pub use ids::{NAMED_PRODUCERS, TopicId, TopicPartition};
 pub use isolation::Isolation;
+#[allow(unused_imports, reason = "the producer's side comes with its own change")]
+pub use planted::Planted;
 pub use record::{Header, RawRecord, TimestampType};

@@ -132,10 +132,12 @@ impl Node {
         }
         shared.relieve(0);
         let assignors = &options.assignors;
-        let (journals, left) = ((journal, &offsets), options.ends_transactions);
-        let recovered = recover_transactions(journals, topics.values(), shared, power_lost, left)?;
+        let ends = (options.ends_transactions, options.planted);
+        let journals = (journal, &offsets);
+        let recovered = recover_transactions(journals, topics.values(), shared, power_lost, ends)?;
         let groups = boot_groups(offsets, &config, assignors, shared, topics.values())?;
-        let transactions = boot_transactions(recovered, &groups, &config, shared);
+        let transactions = boot_transactions(recovered, &groups, &config, shared, options.planted);
+        shared.plant(options.planted);
         shared.note_manifest();
         let topics = Arc::new(RwLock::new(topics));
         let housekeeping =

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, Error, ErrorKind, LogConfig, Result, SystemClock};
+use crate::base::{Clock, Error, ErrorKind, LogConfig, Planted, Result, SystemClock};
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 
@@ -41,6 +41,8 @@ pub struct Options {
     pub maps: bool,
     /// The most bytes that the log's files may take.
     pub max_disk_bytes: Option<u64>,
+    /// A fault that a test has put in.
+    pub planted: Option<Planted>,
     /// Whether transactions that an earlier life has left open are ended. Tests of what partitions
     /// remember leave them.
     pub ends_transactions: bool,
@@ -61,6 +63,7 @@ impl Default for Options {
             background: true,
             maps: cfg!(target_pointer_width = "64"),
             max_disk_bytes: None,
+            planted: None,
             ends_transactions: true,
             close_timeout: Duration::from_secs(30),
         }

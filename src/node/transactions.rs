@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::base::{Error, ErrorKind, LogConfig, Result, TopicId, TopicPartition};
+use crate::base::{Error, ErrorKind, LogConfig, Planted, Result, TopicId, TopicPartition};
 use crate::coord::OFFSETS_TOPIC;
 use crate::coord::groups;
 use crate::coord::transactions::{
@@ -86,12 +86,13 @@ pub(super) fn recover_transactions<'t>(
     topics: impl Iterator<Item = &'t OpenTopic>,
     shared: &Shared,
     power_lost: bool,
-    ends: bool,
+    (ends, planted): (bool, Option<Planted>),
 ) -> Result<Recovered> {
     let own = (OFFSETS_TOPIC, vec![Arc::clone(offsets)]);
     let topics = topics.map(|open| (open.route.id, open.partitions.clone()));
     let incarnation = shared.files().incarnation();
     let recovered = recover(journal, topics.chain([own]), incarnation, power_lost)?;
+    let recovered = recovered.planted(planted);
     if ends { recovered.end_all(&**shared.clock()) } else { Ok(recovered) }
 }
 
@@ -101,12 +102,14 @@ pub(super) fn boot_transactions(
     groups: &Arc<groups::Coordinator>,
     config: &LogConfig,
     shared: &Shared,
+    planted: Option<Planted>,
 ) -> Arc<Coordinator> {
     let ms = |ms: u32| Duration::from_millis(u64::from(ms));
     let options = TransactionOptions {
         max_timeout: ms(config.transaction_max_timeout_ms),
         id_expiration: ms(config.transactional_id_expiration_ms),
         expiration_check: ms(config.transaction_remove_expired_check_ms),
+        planted,
     };
     let clock = Arc::clone(shared.clock());
     Arc::new(Coordinator::new(recovered, Arc::clone(groups), clock, options))

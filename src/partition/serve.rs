@@ -118,6 +118,9 @@ impl Partition {
     /// The marks of this moment, with the visible end of a reader of this isolation.
     pub(super) fn marks_for(&self, isolation: Isolation) -> PartitionMarks {
         let marks = self.marks_now();
+        if self.shared.ignores_stable() {
+            return marks;
+        }
         PartitionMarks { visible: marks.end_for(isolation), ..marks }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::base::Clock;
 use crate::base::agenda::Agenda;
+use crate::base::{Clock, Planted};
 use crate::log::LogFiles;
 use crate::stage::{Chunk, Stage, Witness};
 
@@ -34,6 +34,8 @@ pub struct Shared {
     /// A sync of the stage file failed: it is never synced again, records become durable in
     /// segments only.
     stage_failed: AtomicBool,
+    /// A test wants readers not to stop at open transactions.
+    ignores_stable: AtomicBool,
 }
 
 impl Shared {
@@ -51,6 +53,7 @@ impl Shared {
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
             stage_failed: AtomicBool::new(false),
+            ignores_stable: AtomicBool::new(false),
         }
     }
 
@@ -67,6 +70,16 @@ impl Shared {
     /// The longest that a record stays unsynced without a waiter.
     pub(super) fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_ms.load(Ordering::Acquire))
+    }
+
+    /// Puts a fault in, for tests that must find it.
+    pub fn plant(&self, fault: Option<Planted>) {
+        let ignores = fault == Some(Planted::NoStableOffset);
+        self.ignores_stable.store(ignores, Ordering::Relaxed);
+    }
+
+    pub(super) fn ignores_stable(&self) -> bool {
+        self.ignores_stable.load(Ordering::Relaxed)
     }
 
     /// The log's clock.

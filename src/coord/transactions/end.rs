@@ -10,7 +10,7 @@ use crate::coord::OFFSETS_TOPIC;
 use crate::partition::{Marker, Partition};
 
 use super::coordinator::{Coordinator, InHand, PATIENCE};
-use super::live::{Decided, Ended, State};
+use super::live::{Decided, Ended, State, is_dropped};
 use super::record::{Entry, Record, Stage};
 
 /// How long a transaction that could not be completed is left alone.
@@ -216,6 +216,9 @@ impl Coordinator {
             coordinator_epoch: self.incarnation,
             commit: work.commit,
         };
+        if is_dropped(self.options.planted, work.stamp, work.commit) {
+            return Ok(());
+        }
         match partition.end_transaction(&marker, deadline) {
             // Its records are gone, and nobody waits for it any more (B51).
             Err(e) if e.kind() == ErrorKind::UnknownTopicOrPartition => Ok(()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Fenced, ProducerEpoch, TransactionHolder};
-use crate::base::{ClockWatch, Error, ErrorKind, Result};
+use crate::base::{ClockWatch, Error, ErrorKind, Planted, Result};
 
 use super::participants::Participants;
 use super::record::Entry;
@@ -21,6 +21,13 @@ pub struct TransactionOptions {
     pub id_expiration: Duration,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
     pub expiration_check: Duration,
+    /// A fault that a test has put in.
+    pub planted: Option<Planted>,
+}
+
+/// Whether a test wants this marker to be forgotten.
+pub(super) fn is_dropped(planted: Option<Planted>, stamp: ProducerEpoch, commit: bool) -> bool {
+    planted == Some(Planted::DroppedMarker) && commit && stamp.epoch % 4 == 1
 }
 
 /// What stands behind the lock.

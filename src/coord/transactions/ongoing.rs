@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::backend::{CommitRequest, ProducerEpoch, ProducerStamp, TransactionHolder};
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Planted, Result};
 use crate::coord::OFFSETS_TOPIC;
 use crate::partition::Partition;
 
@@ -117,6 +117,9 @@ impl Coordinator {
         let ProducerEpoch { producer, epoch } = stamp;
         let first = ProducerStamp { id: producer, epoch, sequence: 0, transactional: true };
         let durable = self.groups.commit_in_transaction(request, first)?;
+        if self.options.planted == Some(Planted::EarlyOffsets) {
+            self.groups.end_transaction(producer, true);
+        }
         if let Some(live) = state.live.get_mut(&who.id) {
             live.wants_durable |= durable;
         }

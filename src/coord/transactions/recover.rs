@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::backend::ProducerEpoch;
 use crate::base::wait::Deadline;
-use crate::base::{Clock, Result, TopicId};
+use crate::base::{Clock, Planted, Result, TopicId};
 use crate::coord::OFFSETS_TOPIC;
 use crate::coord::table::replay;
 use crate::partition::{Marker, Partition};
 
 use super::journal::Journal;
-use super::live::State;
+use super::live::{State, is_dropped};
 use super::record::{Entry, Record, Stage};
 
 /// How long an open waits for what is in the way of a marker.
@@ -28,6 +28,7 @@ pub struct Recovered {
     /// Ids whose decided transaction could not be completed.
     pub(super) unfinished: Vec<Arc<str>>,
     decided: Decided,
+    planted: Option<Planted>,
 }
 
 /// Replays the journal.
@@ -60,7 +61,7 @@ pub fn recover(
     })?;
     let incarnation = i32::try_from(incarnation).unwrap_or(i32::MAX);
     let (journal, unfinished) = (Journal(journal), Vec::new());
-    Ok(Recovered { state, journal, incarnation, unfinished, decided })
+    Ok(Recovered { state, journal, incarnation, unfinished, decided, planted: None })
 }
 
 /// What the journal says of transactions that some partition holds for open, by producer id and
@@ -95,6 +96,12 @@ struct Orphan {
 }
 
 impl Recovered {
+    /// With a fault that a test has put in.
+    pub fn planted(mut self, planted: Option<Planted>) -> Self {
+        self.planted = planted;
+        self
+    }
+
     /// Ends what is open: as decided, where a decision is found in the journal, or a marker in
     /// any partition proves one; aborted elsewhere.
     pub fn end_all(mut self, clock: &dyn Clock) -> Result<Self> {
@@ -177,6 +184,9 @@ impl Recovered {
         let ProducerEpoch { producer, epoch } = stamp;
         let marker = Marker { producer, epoch, coordinator_epoch: self.incarnation, commit };
         let mut all = true;
+        if is_dropped(self.planted, stamp, commit) {
+            return Ok(true);
+        }
         for partition in &orphan.partitions {
             match partition.end_transaction(&marker, Deadline::after(clock, PATIENCE)) {
                 Ok(_) => {}
