@@ -9,7 +9,7 @@ use crate::admin::Admin;
 use crate::backend::Backend;
 use crate::base::{Clock, Durability, ErrorKind, NewTopic, Planted, Result};
 use crate::client::{
-    ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic,
+    Aggregate, Aggregates, ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic,
     TransactionalProducerBuilder,
 };
 use crate::coord::groups::Assignor;
@@ -119,6 +119,16 @@ impl EventLog {
     /// A builder for a table: the current latest record of each key of `topic`.
     pub fn table(&self, topic: &str) -> TableBuilder {
         TableBuilder::new(self.backend(), topic)
+    }
+
+    /// The aggregates whose events are the records of `events`, by key: a topic with
+    /// [`key_index`](NewTopic::key_index).
+    ///
+    /// # Errors
+    ///
+    /// `Closed`.
+    pub fn aggregates<A: Aggregate>(&self, events: &Topic) -> Result<Aggregates<A>> {
+        Ok(Aggregates::new(events.clone(), self.producer().build()?))
     }
 
     /// Ids that were processed already, remembered in `topic`: a compacted topic, which is

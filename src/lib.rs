@@ -82,13 +82,14 @@ pub use base::{
     TopicId, TopicPartition,
 };
 pub use client::{
-    Backoff, BatchDelivery, BatchPart, CommitError, CommitPolicy, Consumer, ConsumerBuilder,
-    ConsumerEvent, ConsumerRecord, Delivery, Gap, GroupMetadata, KeyHistory, OffsetAndMetadata,
-    OffsetAndTimestamp, OffsetReset, Offsets, OutgoingRecord, OwnedDelivery, OwnedRecord,
-    Partitioner, Placed, Processed, ProcessedIds, Producer, ProducerBuilder, ProducerInterceptor,
-    Rebalance, RebalanceListener, Record, Records, RecordsIter, ResetReason, Restored, RunOptions,
-    RunReport, SendOutcome, StopHandle, Table, TableBuilder, TableRecord, TableStats, TableView,
-    Topic, Transaction, TransactionalProducer, TransactionalProducerBuilder, WakeupHandle,
+    Aggregate, Aggregates, AsOf, Backoff, BatchDelivery, BatchPart, CommitError, CommitPolicy,
+    Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery, Gap, GroupMetadata,
+    KeyHistory, Loaded, OffsetAndMetadata, OffsetAndTimestamp, OffsetReset, Offsets,
+    OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed, Processed, ProcessedIds,
+    Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener, Record, Records,
+    RecordsIter, ResetReason, Restored, RunOptions, RunReport, SendOutcome, StopHandle, Table,
+    TableBuilder, TableRecord, TableStats, TableView, Topic, Transaction, TransactionalProducer,
+    TransactionalProducerBuilder, WakeupHandle,
 };
 pub use coord::groups::{
     Assignor, GroupEvent, GroupSpec, GroupState, GroupSummary, GroupType, MemberSpec, MemberView,
@@ -116,6 +117,8 @@ pub use partition::Rolled;
 mod documentation {
     #[doc = include_str!("../docs/configuration.md")]
     struct Configuration;
+    #[doc = include_str!("../docs/event-sourcing.md")]
+    struct EventSourcing;
     #[doc = include_str!("../docs/errors.md")]
     struct Errors;
     #[doc = include_str!("../docs/groups.md")]

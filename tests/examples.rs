@@ -4,6 +4,8 @@
 
 #[path = "../examples/accounts.rs"]
 mod accounts;
+#[path = "../examples/bank.rs"]
+mod bank;
 #[path = "../examples/orders.rs"]
 mod orders;
 #[path = "../examples/payments.rs"]
@@ -27,6 +29,20 @@ fn orders_are_taken_out_of_the_stock_once_over_two_lives_of_the_log() {
         let left = |sku| stock.get(sku).copied().unwrap();
         let life = i64::try_from(life).unwrap();
         assert_eq!((left("milk"), left("tea")), (10_000 - 30 * life, 10_000 - 60 * life));
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn two_cashiers_lose_no_update_and_every_past_balance_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    for _life in 1..=2 {
+        let builder = EventLog::builder().path(dir.path().join("log"));
+        let log = builder.durability(Durability::ProcessCrash).open().unwrap();
+        let day = bank::run(&log).unwrap();
+        assert_eq!((day.granted, day.refused, day.left), (10, 6, 0));
+        let balances: Vec<u64> = (0..=10).rev().map(|euros| euros * 100).collect();
+        assert_eq!(day.balances, balances);
         log.close().unwrap();
     }
 }

@@ -11,6 +11,7 @@ use crate::batch::RecordReader;
 use super::owned_record::OwnedRecord;
 use super::packed_record::{PackedRecord, Packing, Place};
 use super::partitioner::partition_of;
+use super::producer::Producer;
 use super::routes::door;
 use super::slot::damaged;
 use super::topic::Topic;
@@ -119,6 +120,25 @@ impl Topic {
             packing: Packing::default(),
         })
     }
+}
+
+impl Topic {
+    /// The log start of the key's partition.
+    pub(super) fn start_of(&self, key: &[u8]) -> Result<u64> {
+        Ok(Home::of(self, key)?.door.marks().start)
+    }
+}
+
+/// Waits until the record at `offset` of the key's partition is visible.
+pub(super) fn wait_visible(
+    topic: &Topic,
+    producer: &Producer,
+    key: &[u8],
+    offset: u64,
+) -> Result<()> {
+    let (home, shared) = (Home::of(topic, key)?, producer.shared());
+    let deadline = shared.deadline(shared.delivery_timeout());
+    shared.wait_reached(&*home.door, offset.saturating_add(1), deadline)
 }
 
 /// The partition of a key.

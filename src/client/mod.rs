@@ -2,6 +2,7 @@
 //!
 //! Clients know [`Backend`](crate::backend::Backend) and nothing behind it.
 
+mod aggregate;
 mod batch_delivery;
 mod bell;
 mod conditional;
@@ -45,6 +46,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate::{Aggregate, Aggregates, AsOf, Loaded};
 pub use batch_delivery::{BatchDelivery, BatchPart};
 pub use consumer::Consumer;
 pub use consumer_builder::ConsumerBuilder;

@@ -7,6 +7,7 @@
 #[allow(dead_code)]
 mod support;
 
+mod aggregates;
 mod bed;
 mod conditions;
 mod keys;
