@@ -24,10 +24,10 @@ fn e07_the_logs_own_topics_are_listed_on_demand_and_say_what_they_are() {
         let admin = log.admin();
         assert_eq!(admin.list_topics().unwrap(), ["t"]);
         let all = admin.list_topics_with(ListTopicsOptions::default().internal(true)).unwrap();
-        assert_eq!(all, ["__cluster_metadata", "__consumer_offsets", "t"]);
+        assert_eq!(all, ["__cluster_metadata", "__consumer_offsets", "__transaction_state", "t"]);
         let internal = all.iter().map(|name| admin.describe_topic(name).unwrap().internal);
-        assert_eq!(internal.collect::<Vec<_>>(), [true, true, false]);
-        for name in &all[..2] {
+        assert_eq!(internal.collect::<Vec<_>>(), [true, true, true, false]);
+        for name in &all[..3] {
             refused(ErrorKind::InvalidTopic, admin.delete_topic(name));
             refused(ErrorKind::InvalidTopic, admin.create_partitions(name, 2));
             let ends = admin.list_offsets([(tp(name, 0), OffsetSpec::Earliest)]);
@@ -203,7 +203,10 @@ fn e24_sizes_are_told_by_partition() {
         let log = bed.reopen(log);
         let told = log.admin().describe_log_dir().unwrap();
         let names: Vec<_> = told.partitions.iter().map(|s| s.partition.to_string()).collect();
-        assert_eq!(names, ["__cluster_metadata-0", "__consumer_offsets-0", "t-0", "t-1"]);
+        assert_eq!(
+            names,
+            ["__cluster_metadata-0", "__consumer_offsets-0", "__transaction_state-0", "t-0", "t-1"]
+        );
         assert_eq!(size(&log, 0), (0, 0));
         let (segments, staged) = size(&log, 1);
         assert!(segments + staged >= 1_000_000 && segments < 1_100_000, "{segments} {staged}");
@@ -219,7 +222,7 @@ fn e24_sizes_are_told_by_partition() {
         }
         log.admin().delete_topic("t").unwrap();
         let told = log.admin().describe_log_dir().unwrap();
-        assert_eq!(told.partitions.len(), 2, "the log's own");
+        assert_eq!(told.partitions.len(), 3, "the log's own");
         assert!(bed.is_memory() || told.total_bytes < told.stage_bytes + 500_000);
         log.clone().close().unwrap();
         refused(ErrorKind::Closed, log.admin().describe_log_dir());

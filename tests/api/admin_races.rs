@@ -164,7 +164,7 @@ fn e05_e06_operators_producers_and_consumers_meet_in_every_order() {
         let log = bed.reopen(log);
         assert_eq!(state(&log), before);
         let partitions: usize = before.iter().map(|(_, ends)| ends.len()).sum();
-        assert_eq!(log.admin().describe_log_dir().unwrap().partitions.len(), partitions + 2);
+        assert_eq!(log.admin().describe_log_dir().unwrap().partitions.len(), partitions + 3);
         assert!(log.admin().open_report().strangers.is_empty());
     });
 }
