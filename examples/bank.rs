@@ -1,5 +1,6 @@
 //! Accounts as aggregates: their state is the replay of what happened to them. Two cashiers work
-//! on one account at once and lose nothing, and every past balance can be had.
+//! on one account at once and lose nothing, every past balance can be had, and a
+//! copy of the log tells what would be if.
 //!
 //! Run it with `cargo run --example bank`.
 
@@ -73,6 +74,8 @@ pub struct Day {
     pub left: u64,
     /// The balance behind each event, from the first on.
     pub balances: Vec<u64>,
+    /// What would be there had somebody brought five euros more.
+    pub what_if: u64,
 }
 
 /// Pays a euro out if there is one; whether there was.
@@ -86,9 +89,19 @@ fn withdraw(accounts: &Aggregates<Account>, name: &str) -> Result<bool, Failure>
     Ok(granted)
 }
 
+/// Tries something on a copy of the log; the log itself knows nothing of it.
+fn what_if(fork: &EventLog) -> Result<u64, Failure> {
+    let accounts = fork.aggregates::<Account>(&fork.topic("accounts")?)?;
+    let more = accounts.execute("alice", |_| Ok::<_, Failure>(vec![Event::Deposited(500)]))?;
+    Ok(more.state.cents)
+}
+
 /// Alice brings ten euros; two cashiers pay out as long as there is something, each as fast as it
-/// can.
-pub fn run(log: &EventLog) -> Result<Day, Failure> {
+/// can. `fork` makes the copy: in memory, or in a directory.
+pub fn run(
+    log: &EventLog,
+    fork: impl FnOnce(&EventLog) -> alluvium::Result<EventLog>,
+) -> Result<Day, Failure> {
     let events = log.ensure_topic(NewTopic::new("accounts").key_index(true))?;
     let states = NewTopic::new("account-states").compacted().key_index(true);
     let states = log.ensure_topic(states)?;
@@ -117,14 +130,16 @@ pub fn run(log: &EventLog) -> Result<Day, Failure> {
         let moment = AsOf::Offset(event?.offset() + 1);
         balances.push(accounts.load_as_of("alice", moment)?.state.cents);
     }
+    let what_if = what_if(&fork(log)?)?;
     let (granted, refused) = (first.0 + second.0, first.1 + second.1);
-    Ok(Day { granted, refused, left: after.state.cents, balances })
+    Ok(Day { granted, refused, left: after.state.cents, balances, what_if })
 }
 
 #[allow(dead_code, reason = "tests run the rest")]
 fn main() -> Result<(), Failure> {
-    let day = run(&EventLog::in_memory())?;
+    let day = run(&EventLog::in_memory(), EventLog::fork)?;
     println!("{} withdrawals were granted, {} refused", day.granted, day.refused);
     println!("{} cents are left; the balance was {:?}", day.left, day.balances);
+    println!("with five euros more it would be {}", day.what_if);
     Ok(())
 }

@@ -3,8 +3,7 @@
 use std::slice;
 use std::sync::Arc;
 
-use crate::backend::{Append, Appended, PartitionBackend};
-use crate::base::{Error, ErrorKind, Expect, RawRecord, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Expect, Result, TopicPartition};
 
 use super::batch_delivery::BatchDelivery;
 use super::delivery::{Delivery, Placed};
@@ -106,7 +105,7 @@ impl Producer {
 }
 
 impl Shared {
-    fn place_if<'p>(
+    pub(super) fn place_if<'p>(
         self: &'p Arc<Self>,
         record: &Record<'_>,
         expect: Expect,
@@ -116,7 +115,8 @@ impl Shared {
         let entry = self.entry(record)?;
         let partition = home(record, entry, expect)?;
         let door = door(&entry.route, partition)?;
-        let appended = self.append_if(&**door, slice::from_ref(&record.raw), expect)?;
+        let (raw, to) = (slice::from_ref(&record.raw), (entry, partition));
+        let appended = self.append_if(to, &**door, raw, record.sequence, expect)?;
         let placed = Placed {
             partition,
             offset: appended.base_offset,
@@ -127,7 +127,7 @@ impl Shared {
         Ok(Delivery::new(self, entry, door, placed))
     }
 
-    fn place_all_if<'p>(
+    pub(super) fn place_all_if<'p>(
         self: &'p Arc<Self>,
         records: &[Record<'_>],
         expect: Expect,
@@ -145,7 +145,7 @@ impl Shared {
         }
         let door = door(&entry.route, partition)?;
         let raw: Vec<_> = records.iter().map(|record| record.raw).collect();
-        let appended = self.append_if(&**door, &raw, expect)?;
+        let appended = self.append_if((entry, partition), &**door, &raw, first.sequence, expect)?;
         Ok(BatchDelivery::of_one(self, entry, door, partition, raw.len(), appended))
     }
 
@@ -164,25 +164,6 @@ impl Shared {
             own.unwrap_or(0)
         );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_topic(name))
-    }
-
-    fn append_if(
-        &self,
-        door: &dyn PartitionBackend,
-        records: &[RawRecord<'_>],
-        expect: Expect,
-    ) -> Result<Appended> {
-        if self.numbering().is_some() {
-            let message = "a producer that numbers its records sends none conditionally";
-            return Err(Error::new(ErrorKind::IllegalState, message));
-        }
-        let request = self.request(records);
-        door.append_if(request, expect).map_err(|e| self.not_placed(e))
-    }
-
-    fn request<'a>(&'a self, records: &'a [RawRecord<'a>]) -> Append<'a> {
-        let (max_block, stop) = (self.settings().max_block, Some(self.placing()));
-        Append { records, producer: None, max_block, stop }
     }
 }
 

@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::backend::{
     Append, Appended, Backend, Fenced, PartitionBackend, ProducerEpoch, ProducerStamp,
 };
-use crate::base::{Error, ErrorKind, Result, TopicId};
+use crate::base::{Error, ErrorKind, Expect, Result, TopicId};
 
 use super::routes::Entry;
 use super::transaction::Current;
@@ -65,9 +65,19 @@ pub(super) struct Way<'w> {
     pub(super) entry: &'w Entry,
     pub(super) partition: u32,
     pub(super) door: &'w dyn PartitionBackend,
+    /// What the append depends on.
+    pub(super) expect: Option<Expect>,
 }
 
 impl Way<'_> {
+    /// Appends, if what it depends on holds.
+    pub(super) fn append(&self, request: Append<'_>) -> Result<Appended> {
+        match self.expect {
+            None => self.door.append(request),
+            Some(expect) => self.door.append_if(request, expect),
+        }
+    }
+
     pub(super) fn part(&self) -> (TopicId, u32) {
         (self.entry.route.id, self.partition)
     }
@@ -106,7 +116,7 @@ impl Identity {
         let sequence = first.unwrap_or(known);
         let ProducerEpoch { producer: id, epoch } = self.stamp;
         let stamp = ProducerStamp { id, epoch, sequence, transactional: false };
-        let appended = way.door.append(Append { producer: Some(stamp), ..request });
+        let appended = way.append(Append { producer: Some(stamp), ..request });
         let appended = appended.map_err(|error| self.explain(error))?;
         *next = Some(match appended.duplicate {
             true => known,

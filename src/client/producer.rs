@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::backend::{Append, Appended, Backend, PartitionBackend};
-use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, RawRecord, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Expect, RawRecord, Result, TopicPartition};
 
 use super::batch_delivery::{self, BatchDelivery};
 use super::delivery::{Delivery, Placed};
@@ -271,16 +270,6 @@ impl Shared {
         self.chain.as_deref()
     }
 
-    /// What ends a wait for room.
-    pub(super) fn placing(&self) -> &Stop {
-        self.lifetime.placing()
-    }
-
-    /// What to say of a send that found no room.
-    pub(super) fn not_placed(&self, error: Error) -> Error {
-        self.lifetime.not_placed(error)
-    }
-
     /// Checks, chooses, appends: nothing of a record is copied before it is in the log.
     #[inline]
     pub(super) fn place<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Result<Delivery<'p>> {
@@ -335,17 +324,8 @@ impl Shared {
         records: &[RawRecord<'_>],
         first: Option<i32>,
     ) -> Result<Appended> {
-        let (max_block, stop) = (self.settings.max_block, Some(self.lifetime.placing()));
-        let request = Append { records, producer: None, max_block, stop };
-        let appended = match &self.numbering {
-            None if first.is_some() => Err(no_numbers()),
-            None => door.append(request),
-            Some(numbering) => {
-                let way = Way { backend: &*self.backend, entry, partition, door };
-                numbering.append(way, request, first)
-            }
-        };
-        appended.map_err(|e| self.lifetime.not_placed(e))
+        let (backend, expect) = (&*self.backend, None);
+        self.append_by(Way { backend, entry, partition, door, expect }, records, first)
     }
 
     pub(super) fn backend(&self) -> &dyn Backend {
@@ -354,6 +334,36 @@ impl Shared {
 
     pub(super) fn numbering(&self) -> Option<&Numbering> {
         self.numbering.as_deref()
+    }
+
+    #[inline]
+    fn append_by(
+        &self,
+        way: Way<'_>,
+        records: &[RawRecord<'_>],
+        first: Option<i32>,
+    ) -> Result<Appended> {
+        let (max_block, stop) = (self.settings.max_block, Some(self.lifetime.placing()));
+        let request = Append { records, producer: None, max_block, stop };
+        let appended = match &self.numbering {
+            None if first.is_some() => Err(no_numbers()),
+            None => way.append(request),
+            Some(numbering) => numbering.append(way, request, first),
+        };
+        appended.map_err(|e| self.lifetime.not_placed(e))
+    }
+
+    /// Appends if what `expect` says holds.
+    pub(super) fn append_if(
+        &self,
+        (entry, partition): (&Entry, u32),
+        door: &dyn PartitionBackend,
+        records: &[RawRecord<'_>],
+        first: Option<i32>,
+        expect: Expect,
+    ) -> Result<Appended> {
+        let (backend, expect) = (&*self.backend, Some(expect));
+        self.append_by(Way { backend, entry, partition, door, expect }, records, first)
     }
 
     pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {

@@ -13,3 +13,4 @@ mod conditions;
 mod keys;
 mod model;
 mod races;
+mod transactions;

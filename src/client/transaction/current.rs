@@ -84,7 +84,7 @@ impl Current {
         let Some(slot) = open.slots.get_mut(at) else { return Err(nothing_open()) };
         let ProducerEpoch { producer: id, epoch } = open.stamp;
         let stamp = ProducerStamp { id, epoch, sequence: slot.next, transactional: true };
-        let appended = way.door.append(Append { producer: Some(stamp), ..request });
+        let appended = way.append(Append { producer: Some(stamp), ..request });
         let appended = appended.map_err(|error| self.explain(way.backend, open.stamp, error))?;
         slot.next = number_after(slot.next, request.records.len());
         Ok(appended)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::backend::{CommitOffset, CommitRequest, EndError, MemberRef, Outcome, ProducerEpoch};
-use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::base::{Error, ErrorKind, Expect, Result, TopicPartition};
 use crate::client::batch_delivery;
 use crate::client::delivery::Placed;
 use crate::client::group::{GroupMetadata, OffsetAndMetadata};
@@ -64,6 +64,37 @@ impl<'p> Transaction<'p> {
     pub fn send(&self, record: Record<'_>) -> Result<Placed> {
         let placed = self.shared.place(&record).map(|delivery| delivery.placed());
         self.note(placed)
+    }
+
+    /// As [`send`](Self::send), if what `expect` says holds in that moment
+    /// ([`Producer::send_if`](crate::Producer::send_if)). The transaction's own records count.
+    /// What holds then is not kept from changing before the commit: others may append.
+    ///
+    /// ```
+    /// use alluvium::{ErrorKind, EventLog, Expect, NewTopic};
+    ///
+    /// let log = EventLog::in_memory();
+    /// let seats = log.create_topic(NewTopic::new("seats").key_index(true))?;
+    /// let mut producer = log.transactional_producer("till-1").build()?;
+    /// let sale = producer.begin()?;
+    /// sale.send_if(seats.record("Ada").key("12A"), Expect::KeyAbsent)?;
+    /// let again = sale.send_if(seats.record("Bob").key("12A"), Expect::KeyAbsent);
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::ConditionFailed);
+    /// sale.commit()?; // Ada's seat
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send). `ConditionFailed`, and `ConcurrentTransactions` when a
+    /// record of another open transaction is in the way: these two do not keep the transaction
+    /// from being committed.
+    pub fn send_if(&self, record: Record<'_>, expect: Expect) -> Result<Placed> {
+        let placed = self.shared.place_if(&record, expect).map(|delivery| delivery.placed());
+        match placed {
+            Err(error) if is_about_condition(&error) => Err(error),
+            placed => self.note(placed),
+        }
     }
 
     /// Sends many records; which offsets they took, by partition, in the order in which
@@ -219,4 +250,9 @@ impl fmt::Debug for Transaction<'_> {
         let id = self.current().map_or("", |current| &current.holder.id);
         f.debug_struct("Transaction").field("transactional_id", &id).finish_non_exhaustive()
     }
+}
+
+/// Whether nothing but a condition has kept a record out.
+fn is_about_condition(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConditionFailed | ErrorKind::ConcurrentTransactions)
 }
