@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::Admin;
 use crate::backend::Backend;
-use crate::base::{Clock, Durability, ErrorKind, NewTopic, Planted, Result};
+use crate::base::{Clock, Durability, ErrorKind, NewTopic, Planted, RecordView, Result, Violation};
 use crate::client::{
     Aggregate, Aggregates, ConsumerBuilder, ProcessedIds, ProducerBuilder, TableBuilder, Topic,
     TransactionalProducerBuilder,
@@ -331,6 +331,41 @@ impl EventLogBuilder {
     /// (`group.remote.assignor`). One named as a built-in takes its place.
     pub fn assignor(mut self, assignor: impl Assignor) -> Self {
         self.0.assignors.push(Arc::new(assignor));
+        self
+    }
+
+    /// A rule for the records of `topic`, in this process and as long as the log is open: each
+    /// record is shown to it before it is appended. One that breaks it is refused with
+    /// `InvalidRecord`; the error names the rule, and `record_indexes` the records. Nothing of such
+    /// a call is appended for the partition. Schemas plug in here. A topic may have several rules;
+    /// one without any pays nothing. Default: none.
+    ///
+    /// The rule is called on the sending thread and under no lock of the log; a producer that numbers
+    /// its records keeps its own other sends to the partition waiting meanwhile, so a rule must not
+    /// send. If it panics the panic goes on to whoever sent the record, and nothing was appended.
+    ///
+    /// ```
+    /// use alluvium::{ErrorKind, EventLog, NewTopic, Violation};
+    ///
+    /// let log = EventLog::builder().validator("prices", |record| match record.value() {
+    ///     Some(value) if value.iter().all(u8::is_ascii_digit) => Ok(()),
+    ///     _ => Err(Violation::new("digits-only", "the value is no number")),
+    /// });
+    /// let log = log.open()?;
+    /// let prices = log.create_topic(NewTopic::new("prices"))?;
+    /// let producer = log.producer().build()?;
+    /// producer.send(prices.record("350"))?;
+    /// let refused = producer.send(prices.record("cheap")).unwrap_err();
+    /// assert_eq!((refused.kind(), refused.record_indexes()), (ErrorKind::InvalidRecord, &[0][..]));
+    /// assert!(refused.to_string().contains("digits-only"));
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn validator(
+        mut self,
+        topic: &str,
+        rule: impl Fn(&RecordView<'_>) -> Result<(), Violation> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.validators.add(topic, Arc::new(rule));
         self
     }
 

@@ -78,13 +78,13 @@ pub use backend::{CommittedOffset, Outcome};
 pub use base::{
     AlterConfigOp, CleanupPolicy, Clock, CompressionType, ConfigEntry, ConfigResource,
     ConfigSource, ConfigSynonym, ConfigType, Durability, Error, ErrorKind, Expect, Header,
-    Isolation, LogConfig, ManualClock, NewTopic, Result, SystemClock, TimestampType, TopicConfig,
-    TopicId, TopicPartition,
+    Isolation, LogConfig, ManualClock, NewTopic, RecordView, Result, SystemClock, TimestampType,
+    TopicConfig, TopicId, TopicPartition, Violation,
 };
 pub use client::{
-    Aggregate, Aggregates, AsOf, Backoff, BatchDelivery, BatchPart, CommitError, CommitPolicy,
-    Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery, Gap, GroupMetadata,
-    KeyHistory, Loaded, OffsetAndMetadata, OffsetAndTimestamp, OffsetReset, Offsets,
+    Aggregate, Aggregates, AsOf, Backoff, BatchDelivery, BatchPart, CloudEvent, CommitError,
+    CommitPolicy, Consumer, ConsumerBuilder, ConsumerEvent, ConsumerRecord, Delivery, Gap,
+    GroupMetadata, KeyHistory, Loaded, OffsetAndMetadata, OffsetAndTimestamp, OffsetReset, Offsets,
     OutgoingRecord, OwnedDelivery, OwnedRecord, Partitioner, Placed, Processed, ProcessedIds,
     Producer, ProducerBuilder, ProducerInterceptor, Rebalance, RebalanceListener, Record, Records,
     RecordsIter, ResetReason, Restored, RunOptions, RunReport, SendOutcome, StopHandle, Table,
@@ -121,6 +121,8 @@ mod documentation {
     struct EventSourcing;
     #[doc = include_str!("../docs/errors.md")]
     struct Errors;
+    #[doc = include_str!("../docs/events.md")]
+    struct Events;
     #[doc = include_str!("../docs/groups.md")]
     struct Groups;
     #[doc = include_str!("../docs/housekeeping.md")]

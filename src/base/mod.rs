@@ -16,6 +16,7 @@ mod planted;
 pub mod record;
 pub mod stop;
 pub mod sync;
+pub mod validation;
 pub mod wait;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -31,3 +32,4 @@ pub use isolation::Isolation;
 #[allow(unused_imports, reason = "the producer's side comes with its own change")]
 pub use planted::Planted;
 pub use record::{Header, RawRecord, TimestampType};
+pub use validation::{RecordView, Validators, Violation};

@@ -5,6 +5,7 @@
 mod aggregate;
 mod batch_delivery;
 mod bell;
+mod cloud_event;
 mod conditional;
 mod consumer;
 mod consumer_builder;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use aggregate::{Aggregate, Aggregates, AsOf, Loaded};
 pub use batch_delivery::{BatchDelivery, BatchPart};
+pub use cloud_event::CloudEvent;
 pub use consumer::Consumer;
 pub use consumer_builder::ConsumerBuilder;
 pub use consumer_event::{ConsumerEvent, ResetReason};

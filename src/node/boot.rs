@@ -81,6 +81,7 @@ impl Node {
         files.set_producer_expiration_ms(i64::from(config.producer_id_expiration_ms));
         let shared = Shared::new(Arc::clone(files), stage, clock, config.topics.flush_ms);
         let shared = shared.with_relief(files.room().map(Relief::new));
+        let shared = shared.with_validators(options.validators.clone());
         let shared = Arc::new(shared);
         let opened = Self::open_shared(options, config, &shared, chunks, report);
         if opened.is_err() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Clock, Error, ErrorKind, LogConfig, Planted, Result, SystemClock};
+use crate::base::{Clock, Error, ErrorKind, LogConfig, Planted, Result, SystemClock, Validators};
 use crate::coord::groups::Assignor;
 use crate::disk::Disk;
 
@@ -31,6 +31,8 @@ pub struct Options {
     pub cluster_defaults: bool,
     /// Assignors beside the log's own.
     pub assignors: Vec<Arc<dyn Assignor>>,
+    /// What the program asks of records before they are appended.
+    pub validators: Validators,
     /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// The size of the stage.
@@ -58,6 +60,7 @@ impl Default for Options {
             settings: BTreeMap::new(),
             cluster_defaults: false,
             assignors: Vec::new(),
+            validators: Validators::default(),
             clock: Arc::new(SystemClock),
             stage_bytes: DEFAULT_STAGE_BYTES,
             background: true,

@@ -47,6 +47,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
+use crate::base::validation::Rule;
 use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
 use crate::log::producers::AbortedTxn;
 use crate::log::{PartitionKey, SegmentLog, View};
@@ -73,6 +74,8 @@ pub struct Partition {
     tp: TopicPartition,
     key: PartitionKey,
     limits: Limits,
+    /// What the program asks of records beside the topic's settings.
+    rules: Vec<Arc<Rule>>,
     /// All its settings, for those who are in no hurry.
     settings: RwLock<Arc<TopicConfig>>,
     internal: bool,

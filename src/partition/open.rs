@@ -138,10 +138,12 @@ impl Partition {
         appender.held = holds_chunks;
         let view = log.view();
         let gaps = log.gaps().map(|gap| (gap.from, gap.to)).collect();
+        let rules = shared.validators.of(spec.tp.topic());
         let partition = Arc::new_cyclic(|this: &Weak<Partition>| Partition {
             tp: spec.tp,
             key: spec.key,
             limits: Limits::new(&spec.config),
+            rules,
             internal: spec.internal,
             indexed: spec.config.key_index,
             settings: RwLock::new(spec.config),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::backend::{
     Append, Appended, Fetch, FetchInfo, FetchedBatch, PartitionBackend, PartitionMarks, WaitToken,
 };
+use crate::base::validation::validate;
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Expect, Isolation, Result};
 use crate::batch::Damage;
@@ -19,10 +20,12 @@ const HELP: Duration = Duration::from_millis(20);
 
 impl PartitionBackend for Partition {
     fn append(&self, request: Append<'_>) -> Result<Appended> {
+        self.validate(&request)?;
         Partition::append(self, request)
     }
 
     fn append_if(&self, request: Append<'_>, expect: Expect) -> Result<Appended> {
+        self.validate(&request)?;
         Partition::append_if(self, request, expect)
     }
 
@@ -106,6 +109,15 @@ impl PartitionBackend for Partition {
 }
 
 impl Partition {
+    /// Asks the program's own rules, under no lock: whatever they do, nothing has changed yet.
+    #[inline]
+    fn validate(&self, request: &Append<'_>) -> Result<()> {
+        if self.rules.is_empty() {
+            return Ok(());
+        }
+        validate(&self.rules, &self.tp, request.records)
+    }
+
     /// What a reader of this isolation would see if all that is appended were at its level.
     fn end_for(&self, isolation: Isolation) -> u64 {
         let end = self.marks.end();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::agenda::Agenda;
-use crate::base::{Clock, Planted};
+use crate::base::{Clock, Planted, Validators};
 use crate::log::LogFiles;
 use crate::stage::{Chunk, Stage, Witness};
 
@@ -25,6 +25,8 @@ pub struct Shared {
     pub(super) losses: Losses,
     /// Who makes room where the log has a disk budget.
     pub(super) relief: Option<Relief>,
+    /// What the program asks of records.
+    pub(super) validators: Validators,
     /// When housekeeping has something to do next.
     agenda: Agenda,
     /// The longest that a record stays unsynced without a waiter, in milliseconds.
@@ -49,6 +51,7 @@ impl Shared {
             room: Room::default(),
             losses: Losses::default(),
             relief: None,
+            validators: Validators::default(),
             agenda: Agenda::default(),
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
@@ -95,6 +98,11 @@ impl Shared {
     /// What failing disks took away in this life.
     pub fn losses(&self) -> &Losses {
         &self.losses
+    }
+
+    /// The same with rules of the program's own.
+    pub fn with_validators(self, validators: Validators) -> Self {
+        Self { validators, ..self }
     }
 
     /// The same under a disk budget.

@@ -49,4 +49,5 @@ mod timestamps;
 mod topics;
 mod trimming;
 mod unmapped;
+mod validators;
 mod wakeups;
