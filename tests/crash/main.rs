@@ -16,6 +16,7 @@ mod alterations;
 mod bed;
 mod commits;
 mod history;
+mod keys;
 mod model;
 mod points;
 mod snapshots;
