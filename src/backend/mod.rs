@@ -4,7 +4,6 @@
 //! backend; a remote cluster can be another.
 
 mod changes;
-#[allow(dead_code, reason = "the consumer's side comes with its own change")]
 mod groups;
 mod side_files;
 mod topic_route;
@@ -24,7 +23,6 @@ use crate::base::{Clock, Error, ErrorKind, Expect, Isolation, RawRecord, Result,
 use crate::batch::{BatchHeader, RecordReader};
 
 pub use changes::Changes;
-#[allow(unused_imports, reason = "the consumer's side comes with its own change")]
 pub use groups::{
     CommitOffset, CommitReply, CommitRequest, CommitTicket, CommittedOffset, GroupAssignment,
     GroupBackend, GroupSession, JoinGroup, MemberRef, Subscription,
@@ -75,7 +73,6 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     }
 
     /// The coordinator of groups; `UnsupportedVersion` when this backend has none.
-    #[allow(dead_code, reason = "the consumer's side comes with its own change")]
     fn groups(&self) -> Result<&dyn GroupBackend> {
         Err(Error::new(ErrorKind::UnsupportedVersion, "this backend coordinates no groups"))
     }

@@ -9,7 +9,6 @@ use super::error::{Error, ErrorKind, Result};
 pub const MAX_TOPIC_NAME: usize = 249;
 
 /// Producer ids at or above this one belong to named producers (see `ProducerStamp`).
-#[allow(dead_code, reason = "the producer's side comes with its own change")]
 pub const NAMED_PRODUCERS: i64 = 1 << 62;
 
 /// A topic's identity for all time: a topic that is deleted and created again has another one.

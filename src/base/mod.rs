@@ -29,7 +29,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use expect::Expect;
 pub use ids::{NAMED_PRODUCERS, TopicId, TopicPartition};
 pub use isolation::Isolation;
-#[allow(unused_imports, reason = "the producer's side comes with its own change")]
 pub use planted::Planted;
 pub use record::{Header, RawRecord, TimestampType};
 pub use validation::{RecordView, Validators, Violation};

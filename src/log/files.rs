@@ -17,8 +17,9 @@ use super::manifest::{
     Manifest, ManifestState, PartitionEnd, PartitionState, Record, UNFINISHED, Witness,
 };
 use super::report::OpenReport;
-use crate::base::{Error, ErrorKind, Result, TopicConfig, TopicId};
-use crate::disk::{Disk, DiskBudget, DiskFile};
+use super::room::Room;
+use crate::base::{Error, ErrorKind, Result, TopicId};
+use crate::disk::{Disk, DiskFile};
 
 pub(super) mod copied;
 
@@ -31,10 +32,6 @@ const MAX_WARNINGS: usize = 64;
 /// Bounds of how many files are kept open, whatever the process may have.
 const LEAST_FILES: usize = 16;
 const MOST_FILES: usize = 1_024;
-
-/// A budget is divided into so many parts: two are kept free, and no segment is larger.
-const SHARES: u64 = 16;
-const LEAST_SEGMENT: u32 = 64 << 10;
 
 /// How the files of a log are opened.
 #[derive(Clone, Debug)]
@@ -51,19 +48,6 @@ pub struct FilesOptions {
     pub max_loaded: usize,
     /// What the log may take of its disk, if that is limited.
     pub room: Option<Room>,
-}
-
-/// A disk budget as segments see it.
-#[derive(Clone, Debug)]
-pub struct Room {
-    /// What the log may take, and has taken.
-    pub budget: Arc<DiskBudget>,
-    /// With less left than this nothing is reserved in advance, and old segments go.
-    pub least_free: u64,
-    /// So much is left to compaction: what it writes takes room before anything is free.
-    pub kept: u64,
-    /// No segment grows larger, whatever its topic says: there must be some that can go.
-    pub segment_bytes: u32,
 }
 
 impl FilesOptions {
@@ -83,17 +67,6 @@ impl FilesOptions {
         self.max_open_files = share.clamp(LEAST_FILES, MOST_FILES);
         self.max_loaded = self.max_open_files;
         self
-    }
-}
-
-impl Room {
-    /// Over a budget of which `fixed` bytes are not for records.
-    #[must_use]
-    pub fn new(budget: Arc<DiskBudget>, fixed: u64) -> Self {
-        let share = budget.limit().saturating_sub(fixed) / SHARES;
-        let segment_bytes = u32::try_from(share).unwrap_or(u32::MAX).max(LEAST_SEGMENT);
-        let kept = u64::from(segment_bytes);
-        Self { budget, least_free: share + kept, kept, segment_bytes }
     }
 }
 
@@ -195,7 +168,7 @@ pub struct LogFiles {
     log_id: u128,
     incarnation: u32,
     maps: bool,
-    room: Option<Room>,
+    pub(super) room: Option<Room>,
     pub(super) dir: SegmentDir,
     pub(super) cache: FileCache,
     /// Topics whose segments get postings when they are sealed.
@@ -406,45 +379,6 @@ impl LogFiles {
         records.push(Record::Closed { incarnation: self.incarnation, ends });
         let position = self.manifest.append(&records)?;
         self.manifest.sync_to(position)
-    }
-
-    /// The log's disk budget, if it has one.
-    #[must_use]
-    pub fn room(&self) -> Option<&Room> {
-        self.room.as_ref()
-    }
-
-    /// `config` with segments that fit into the log's disk budget.
-    pub(super) fn fit(&self, config: Arc<TopicConfig>) -> Arc<TopicConfig> {
-        match &self.room {
-            Some(room) if room.segment_bytes < config.segment_bytes => {
-                let segment_bytes = room.segment_bytes;
-                Arc::new(TopicConfig { segment_bytes, ..(*config).clone() })
-            }
-            _ => config,
-        }
-    }
-
-    /// Refuses `more` bytes of records that would take the room that compaction needs for a
-    /// segment: without it nothing would ever become free.
-    pub(super) fn check_room(&self, more: u64, path: &Path) -> Result<()> {
-        match &self.room {
-            Some(room) if room.budget.free() < more.saturating_add(room.kept) => {
-                let (limit, kept) = (room.budget.limit(), room.kept);
-                let message = format!(
-                    "{more} bytes more: max_disk_bytes is {limit}, of which compaction keeps {kept}"
-                );
-                let error = io::Error::new(io::ErrorKind::StorageFull, message);
-                Err(Error::io("reserve space for", path, error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether so little may still be taken that `more` bytes should not be reserved.
-    pub(super) fn is_tight(&self, more: u64) -> bool {
-        let left = |room: &Room| room.budget.free().saturating_sub(room.least_free);
-        self.room.as_ref().is_some_and(|room| left(room) < more)
     }
 
     /// Lets others open the log. Nothing may be written after this.

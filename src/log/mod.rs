@@ -40,6 +40,7 @@ mod report;
 mod rescue;
 mod retention;
 mod roll;
+mod room;
 mod scan;
 mod seal;
 mod sections;
@@ -60,12 +61,13 @@ pub use compaction::{
     CompactionLimits, CompactionPass, PassReport, Progress, Slice, Standing, Swapped, Verdict,
 };
 pub use copy::{CopyReport, CopyTarget, LogCopy, PartitionCut};
-pub use files::{FilesOptions, LogFiles, Room, SEGMENTS, lock_dir};
+pub use files::{FilesOptions, LogFiles, SEGMENTS, lock_dir};
 pub use key::PartitionKey;
 pub use layout::SEGMENT_SUFFIX;
 pub use manifest::{PartitionEnd, Record, Witness};
 pub use report::{Cut, GapEvent, OpenReport};
 pub use retention::{RetentionRules, SegmentFacts};
+pub use room::Room;
 pub use segment_log::{Placed, SegmentLog};
 pub use sync::SyncTicket;
 pub use view::View;

@@ -82,7 +82,6 @@ impl Marks {
 
     /// Notes where the earliest open transaction begins: before the end passes its first record,
     /// and after what readers need to know of one that has ended. Under the append lock.
-    #[allow(dead_code, reason = "transactions come with their own change")]
     pub fn set_unstable(&self, offset: u64) {
         self.unstable.store(offset, Ordering::Release);
     }

@@ -34,7 +34,6 @@ mod settle;
 mod shared;
 mod staged;
 mod through;
-#[allow(dead_code, reason = "the coordinator's side comes with its own change")]
 mod transactions;
 mod trim;
 mod turn;
@@ -66,8 +65,9 @@ pub use cut::cut;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
 pub use shared::Shared;
-#[allow(unused_imports, reason = "the coordinator's side comes with its own change")]
-pub use transactions::{Marker, OpenTransaction, ProducerState};
+#[cfg(test)]
+pub use transactions::OpenTransaction;
+pub use transactions::{Marker, ProducerState};
 
 /// One partition of one topic.
 pub struct Partition {
