@@ -16,6 +16,7 @@ mod retention;
 mod row;
 mod table;
 mod tables;
+mod transactions;
 
 use std::env;
 use std::path::Path;
@@ -74,6 +75,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(open::rows());
     rows.extend(groups::rows());
     rows.extend(retention::rows());
+    rows.extend(transactions::rows());
     rows.extend(compaction::rows());
     rows.extend(tables::rows());
     rows
