@@ -14,6 +14,7 @@ mod open;
 mod read;
 mod retention;
 mod row;
+mod sourcing;
 mod table;
 mod tables;
 mod transactions;
@@ -76,6 +77,7 @@ fn every_row() -> Vec<Row> {
     rows.extend(groups::rows());
     rows.extend(retention::rows());
     rows.extend(transactions::rows());
+    rows.extend(sourcing::rows());
     rows.extend(compaction::rows());
     rows.extend(tables::rows());
     rows

@@ -450,3 +450,77 @@ fn a_damaged_batch_that_would_have_to_be_copied_is_an_error_and_a_shared_one_is_
     assert_eq!((error.topic(), error.partition()), (Some("tail"), Some(0)));
     assert!(!beside(&bed, "again").exists(), "nothing of it is left");
 }
+
+#[test]
+fn a_transaction_is_in_a_copy_whole_or_not_at_all() {
+    on_disk(|bed| {
+        let log = bed.open();
+        for name in ["a", "b"] {
+            topic(&log, name);
+        }
+        let mut producer = log.transactional_producer("mover").build().unwrap();
+        let send = |producer: &mut alluvium::TransactionalProducer, value: &str| {
+            let transaction = producer.begin().unwrap();
+            transaction.send(Record::new("a", value)).unwrap();
+            transaction.send(Record::new("b", value)).unwrap();
+            transaction.commit().unwrap();
+        };
+        send(&mut producer, "before");
+        let open = producer.begin().unwrap();
+        open.send(Record::new("a", "open")).unwrap();
+        open.send(Record::new("b", "open")).unwrap();
+        let target = tempfile::tempdir().unwrap();
+        log.snapshot(target.path().join("copy")).unwrap();
+        // The source goes on as if nothing had been.
+        open.commit().unwrap();
+        let committed = |log: &EventLog, name: &str| -> Vec<Vec<u8>> {
+            let consumer = log.consumer().isolation(alluvium::Isolation::ReadCommitted);
+            let mut consumer =
+                consumer.offset_reset(alluvium::OffsetReset::Earliest).build().unwrap();
+            consumer.assign([tp(name, 0)]).unwrap();
+            let mut seen = Vec::new();
+            while consumer.lag(&tp(name, 0)).unwrap() > 0 {
+                let records = consumer.poll(std::time::Duration::ZERO).unwrap();
+                seen.extend(records.iter().map(|record| record.value().unwrap().to_vec()));
+            }
+            seen
+        };
+        let copy = EventLog::open(target.path().join("copy")).unwrap();
+        for name in ["a", "b"] {
+            assert_eq!(committed(&log, name), [b"before".to_vec(), b"open".to_vec()]);
+            assert_eq!(committed(&copy, name), [b"before".to_vec()], "aborted in the copy");
+        }
+        // It holds nobody up there, and its producer goes on.
+        let mut heir = copy.transactional_producer("mover").build().unwrap();
+        send(&mut heir, "after");
+        assert_eq!(committed(&copy, "a"), [b"before".to_vec(), b"after".to_vec()]);
+    });
+}
+
+#[test]
+fn a_copy_finds_records_by_their_keys() {
+    on_disk(|bed| {
+        let log = bed.open();
+        let events = log.create_topic(NewTopic::new("events").key_index(true)).unwrap();
+        let sender = producer(&log);
+        for n in 0..50 {
+            put(&sender, events.record(&format!("{n}")).key(&format!("k{}", n % 5)));
+            if n == 30 {
+                log.admin().roll("events").unwrap();
+            }
+        }
+        let target = tempfile::tempdir().unwrap();
+        log.snapshot(target.path().join("copy")).unwrap();
+        let copied = EventLog::open(target.path().join("copy")).unwrap();
+        let copy = copied.topic("events").unwrap();
+        for key in ["k0", "k4"] {
+            let of = |topic: &alluvium::Topic| -> Vec<u64> {
+                topic.history(key).unwrap().map(|record| record.unwrap().offset()).collect()
+            };
+            assert_eq!(of(&copy).len(), 10);
+            assert_eq!(of(&copy), of(&events));
+            let latest = copy.latest(key).unwrap().unwrap();
+            assert_eq!(Some(latest.offset()), of(&events).last().copied());
+        }
+    });
+}
