@@ -20,6 +20,8 @@ use alluvium::{
 type Failure = Box<dyn Error + Send + Sync>;
 
 const ACCOUNTS: u32 = 7;
+/// So often it is killed at most.
+const KILLS: u32 = 25;
 
 /// The transfer of this number: from, to, cents. A function of the number, so that whoever audits
 /// knows what must stand in the books.
@@ -133,8 +135,11 @@ fn kill_until_done(dir: &Path, transfers: u32) -> Result<u32, Failure> {
             .stdin(Stdio::null())
             .spawn()?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        // Longer from time to time, so that it comes to an end.
-        let ms = u64::from(now.subsec_micros() % 40) + u64::from(kills);
+        // Longer each time, so that it comes to an end on a slow disk too, and then no more.
+        let ms = match kills {
+            ..KILLS => u64::from(now.subsec_micros() % 40) + u64::from(kills * kills),
+            _ => u64::MAX,
+        };
         for _ in 0..ms {
             std::thread::park_timeout(Duration::from_millis(1));
             if let Some(status) = child.try_wait()? {
