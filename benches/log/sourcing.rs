@@ -158,6 +158,8 @@ fn snapshot(sealed: usize) -> impl FnMut() -> Sample {
     let target = scratch();
     let mut copies = 0;
     move || {
+        // All of it: the files go with it.
+        let _kept = &bed;
         copies += 1;
         let to: PathBuf = target.path().join(copies.to_string());
         let start = Instant::now();
