@@ -6,6 +6,7 @@
 
 mod catalogue;
 pub mod groups;
+mod row;
 mod table;
 pub mod transactions;
 

@@ -4,41 +4,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alluvium::{
-    Consumer, ConsumerBuilder, Durability, Error, EventLog, ManualClock, NewTopic, OffsetReset,
-    Producer, Rebalance, RebalanceListener, Record, Records, Result, TopicPartition,
+    Consumer, ConsumerBuilder, Error, EventLog, ManualClock, NewTopic, OffsetReset, Producer,
+    Rebalance, RebalanceListener, Record, Records, Result, TopicPartition,
 };
-use tempfile::TempDir;
 
-/// Longer than any test takes: a wait of this length that ends in time was ended by its event.
-pub const LONG: Duration = Duration::from_secs(60);
+use crate::support::Bed as Home;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Memory,
-    ProcessCrash,
-    PowerLoss,
-}
+pub use crate::support::{Kind, LONG};
 
 /// A log with manual time.
 pub struct Bed {
     pub log: EventLog,
     pub clock: ManualClock,
     pub producer: Producer,
-    dir: Option<(TempDir, Durability)>,
+    home: Home,
 }
 
 impl Bed {
     pub fn new(kind: Kind) -> Self {
-        let level = match kind {
-            Kind::Memory => None,
-            Kind::ProcessCrash => Some(Durability::ProcessCrash),
-            Kind::PowerLoss => Some(Durability::PowerLoss),
-        };
-        let dir = level.map(|level| (tempfile::tempdir().unwrap(), level));
+        let home = Home::new(kind);
         let clock = ManualClock::starting_at(1_700_000_000_000);
-        let log = open(&clock, dir.as_ref());
+        let log = open(&clock, &home);
         let producer = log.producer().seed(1).build().unwrap();
-        Self { log, clock, producer, dir }
+        Self { log, clock, producer, home }
     }
 
     pub fn memory() -> Self {
@@ -47,12 +35,12 @@ impl Bed {
 
     /// Another life of a log on disk.
     pub fn reopen(self) -> Self {
-        let Bed { log, clock, producer, dir } = self;
+        let Bed { log, clock, producer, home } = self;
         drop(producer);
         log.close().unwrap();
-        let log = open(&clock, dir.as_ref());
+        let log = open(&clock, &home);
         let producer = log.producer().seed(1).build().unwrap();
-        Self { log, clock, producer, dir }
+        Self { log, clock, producer, home }
     }
 
     pub fn topic(&self, name: &str, partitions: u32) {
@@ -84,14 +72,8 @@ impl Bed {
     }
 }
 
-fn open(clock: &ManualClock, dir: Option<&(TempDir, Durability)>) -> EventLog {
-    let builder = EventLog::builder().clock(clock.clone());
-    match dir {
-        Some((dir, level)) => builder.path(dir.path().join("log")).durability(*level),
-        None => builder,
-    }
-    .open()
-    .unwrap()
+fn open(clock: &ManualClock, home: &Home) -> EventLog {
+    home.builder().clock(clock.clone()).open().unwrap()
 }
 
 /// Runs a test on each kind of log.

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+#[allow(dead_code)]
+#[path = "../api/support.rs"]
+mod support;
+
 mod bed;
 mod commits;
 mod corners;

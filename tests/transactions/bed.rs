@@ -3,42 +3,32 @@
 use std::time::Duration;
 
 use alluvium::{
-    Consumer, ConsumerBuilder, Durability, EventLog, Isolation, ManualClock, NewTopic, OffsetReset,
-    Producer, Record, TopicPartition, TransactionalProducer,
+    Consumer, ConsumerBuilder, EventLog, Isolation, ManualClock, NewTopic, OffsetReset, Producer,
+    Record, TopicPartition, TransactionalProducer,
 };
-use tempfile::TempDir;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Memory,
-    ProcessCrash,
-    PowerLoss,
-}
+use crate::support::Bed as Home;
+
+pub use crate::support::Kind;
 
 /// A log with manual time, and two topics: `a` and `b`, of two partitions each.
 pub struct Bed {
     pub log: EventLog,
     pub clock: ManualClock,
     pub plain: Producer,
-    pub kind: Kind,
-    dir: Option<(TempDir, Durability)>,
+    pub home: Home,
 }
 
 impl Bed {
     pub fn new(kind: Kind) -> Self {
-        let level = match kind {
-            Kind::Memory => None,
-            Kind::ProcessCrash => Some(Durability::ProcessCrash),
-            Kind::PowerLoss => Some(Durability::PowerLoss),
-        };
-        let dir = level.map(|level| (tempfile::tempdir().unwrap(), level));
+        let home = Home::new(kind);
         let clock = ManualClock::starting_at(1_700_000_000_000);
-        let log = open(&clock, dir.as_ref());
+        let log = open(&clock, &home);
         for topic in ["a", "b"] {
             log.create_topic(NewTopic::new(topic).partitions(2)).unwrap();
         }
         let plain = log.producer().seed(1).build().unwrap();
-        Self { log, clock, plain, kind, dir }
+        Self { log, clock, plain, home }
     }
 
     pub fn memory() -> Self {
@@ -47,15 +37,15 @@ impl Bed {
 
     /// Another life of a log on disk; the same one in memory.
     pub fn reopen(self) -> Self {
-        if self.dir.is_none() {
+        if self.home.is_memory() {
             return self;
         }
-        let Bed { log, clock, plain, kind, dir } = self;
+        let Bed { log, clock, plain, home } = self;
         drop(plain);
         log.close().unwrap();
-        let log = open(&clock, dir.as_ref());
+        let log = open(&clock, &home);
         let plain = log.producer().seed(1).build().unwrap();
-        Self { log, clock, plain, kind, dir }
+        Self { log, clock, plain, home }
     }
 
     pub fn transactional(&self, id: &str) -> TransactionalProducer {
@@ -112,14 +102,8 @@ impl Bed {
     }
 }
 
-fn open(clock: &ManualClock, dir: Option<&(TempDir, Durability)>) -> EventLog {
-    let builder = EventLog::builder().clock(clock.clone());
-    match dir {
-        Some((dir, level)) => builder.path(dir.path().join("log")).durability(*level),
-        None => builder,
-    }
-    .open()
-    .unwrap()
+fn open(clock: &ManualClock, home: &Home) -> EventLog {
+    home.builder().clock(clock.clone()).open().unwrap()
 }
 
 /// Runs a test on each kind of log.

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 #![allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
+#[allow(dead_code)]
+#[path = "../api/support.rs"]
+mod support;
+
 mod admin;
 mod bed;
 mod commits;

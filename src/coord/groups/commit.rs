@@ -24,16 +24,8 @@ impl Coordinator {
         check_group_id(request.group)?;
         let now = self.clock.unix_ms();
         let mut state = self.state.lock();
-        let live = state.live.get(request.group);
-        let member = may_commit(live, request)?;
-        let known = state.ledger.group(request.group);
-        let group = known.map_or_else(|| Arc::from(request.group), |(id, _)| Arc::clone(id));
-        let mut reply = CommitReply::default();
-        let (mut records, mut waits) = (Vec::with_capacity(request.offsets.len() + 1), false);
-        if known.is_none_or(|(_, account)| account.entry().is_none()) && member.is_none() {
-            let entry = GroupEntry { epoch: 0, had_members: false, empty_since_ms: Some(now) };
-            records.push(Record::Group(Arc::clone(&group), Some(entry)));
-        }
+        let Opening { live, member, group, mut records } = Opening::of(&state, request, now)?;
+        let (mut reply, mut waits) = (CommitReply::default(), false);
         let first = records.len();
         for offset in request.offsets {
             match self.check_offset(&state, live.zip(member), offset) {
@@ -193,6 +185,33 @@ pub(super) fn may_commit<'g>(
             Err(Error::new(ErrorKind::UnknownMemberId, message))
         }
         (None, _) => Ok(None),
+    }
+}
+
+/// What every commit begins with.
+pub(super) struct Opening<'s> {
+    pub live: Option<&'s Group>,
+    /// Who commits, and in which epoch; nobody from outside.
+    pub member: Option<(&'s Member, i32)>,
+    /// The group's name.
+    pub group: Arc<str>,
+    /// Room for a record of each offset; the group's own where it has none.
+    pub records: Vec<Record>,
+}
+
+impl<'s> Opening<'s> {
+    /// Refuses who may not commit.
+    pub fn of(state: &'s State, request: &CommitRequest<'_>, now: i64) -> Result<Self> {
+        let live = state.live.get(request.group);
+        let member = may_commit(live, request)?;
+        let known = state.ledger.group(request.group);
+        let group = known.map_or_else(|| Arc::from(request.group), |(id, _)| Arc::clone(id));
+        let mut records = Vec::with_capacity(request.offsets.len() + 1);
+        if known.is_none_or(|(_, account)| account.entry().is_none()) && member.is_none() {
+            let entry = GroupEntry { epoch: 0, had_members: false, empty_since_ms: Some(now) };
+            records.push(Record::Group(Arc::clone(&group), Some(entry)));
+        }
+        Ok(Self { live, member, group, records })
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::backend::{Append, Changes, CommitTicket, JoinGroup, ProducerStamp, Subscription};
+use crate::backend::{Changes, CommitTicket, JoinGroup, ProducerStamp, Subscription};
 use crate::base::events::Events;
 use crate::base::{
-    Clock, ClockWatch, Durability, Error, ErrorKind, Isolation, RawRecord, Result, TopicConfig,
-    TopicId,
+    Clock, ClockWatch, Durability, Error, ErrorKind, Isolation, Result, TopicConfig, TopicId,
 };
 use crate::partition::Partition;
 
@@ -27,6 +26,7 @@ use super::record::{GroupEntry, Record, StaticEntry};
 use super::session::Session;
 use super::topics::{GroupTopic, Interest, Topics};
 use super::watched::Watched;
+use crate::coord::row;
 use crate::coord::table::replay_at;
 
 /// `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
@@ -257,41 +257,7 @@ impl Coordinator {
         max_block: Duration,
     ) -> Result<u64> {
         self.check_open()?;
-        let mut bytes = Vec::with_capacity(records.len() * 96);
-        if let [record] = records {
-            record.key(&mut bytes);
-            let key_end = bytes.len();
-            let value = record.value(&mut bytes).then(|| &bytes[key_end..]);
-            let raw = RawRecord { key: Some(&bytes[..key_end]), value, ..RawRecord::default() };
-            return self.place(producer, &[raw], max_block);
-        }
-        let mut ends = Vec::with_capacity(records.len());
-        for record in records {
-            record.key(&mut bytes);
-            let key_end = bytes.len();
-            let has_value = record.value(&mut bytes);
-            ends.push((key_end, has_value.then_some(bytes.len())));
-        }
-        let mut from = 0;
-        let raw = ends.iter().map(|&(key_end, value_end)| {
-            let key = Some(&bytes[from..key_end]);
-            let value = value_end.map(|end| &bytes[key_end..end]);
-            from = value_end.unwrap_or(key_end);
-            RawRecord { key, value, ..RawRecord::default() }
-        });
-        let raw: Vec<RawRecord<'_>> = raw.collect();
-        self.place(producer, &raw, max_block)
-    }
-
-    fn place(
-        &self,
-        producer: Option<ProducerStamp>,
-        records: &[RawRecord<'_>],
-        max_block: Duration,
-    ) -> Result<u64> {
-        let appended =
-            self.partition.append(Append { records, producer, max_block, stop: None })?;
-        Ok(appended.base_offset + records.len() as u64)
+        row::append(&self.partition, producer, records, max_block)
     }
 
     /// A topic was created, or has got more partitions.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::backend::{CommittedOffset, Subscription};
 use crate::base::{Error, ErrorKind, Result, TopicId};
+use crate::coord::row::Row;
 
 use super::topics::Part;
 
@@ -58,9 +59,8 @@ pub struct StaticEntry {
     pub parts: Vec<Part>,
 }
 
-impl Record {
-    /// The record's key.
-    pub fn key(&self, out: &mut Vec<u8>) {
+impl Row for Record {
+    fn key(&self, out: &mut Vec<u8>) {
         match self {
             Record::Group(group, _) => head(out, GROUP, group),
             Record::Static(group, instance, _) => {
@@ -74,8 +74,7 @@ impl Record {
         }
     }
 
-    /// The record's value; false when it takes its key away.
-    pub fn value(&self, out: &mut Vec<u8>) -> bool {
+    fn value(&self, out: &mut Vec<u8>) -> bool {
         match self {
             Record::Group(_, Some(entry)) => put_group(out, *entry),
             Record::Static(_, _, Some(entry)) => put_static(out, entry),
@@ -86,7 +85,9 @@ impl Record {
         }
         true
     }
+}
 
+impl Record {
     /// The record of a key and a value.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self> {
         let version = [key.first(), value.and_then(<[u8]>::first)];
@@ -276,6 +277,7 @@ fn take_list<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coord::row::testing::{assert_read_as_written, bytes};
 
     fn samples() -> Vec<Record> {
         let group: Arc<str> = "billing".into();
@@ -318,19 +320,9 @@ mod tests {
         ]
     }
 
-    fn bytes(record: &Record) -> (Vec<u8>, Option<Vec<u8>>) {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        record.key(&mut key);
-        let is_there = record.value(&mut value);
-        (key, is_there.then_some(value))
-    }
-
     #[test]
     fn what_is_written_is_read() {
-        for record in samples() {
-            let (key, value) = bytes(&record);
-            assert_eq!(Record::decode(&key, value.as_deref()).unwrap(), record);
-        }
+        assert_read_as_written(samples(), Record::decode);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::backend::{CommitRequest, CommittedOffset, ProducerStamp};
 use crate::base::{Durability, Error, ErrorKind, Result, TopicPartition};
 
-use super::commit::{kept, may_commit};
+use super::commit::{Opening, kept, may_commit};
 use super::coordinator::{Coordinator, check_group_id};
-use super::record::{GroupEntry, Record};
+use super::record::Record;
 
 impl Coordinator {
     /// Whether whoever asks may commit now (B39).
@@ -31,15 +31,8 @@ impl Coordinator {
         self.check_open()?;
         let now = self.clock.unix_ms();
         let mut state = self.state.lock();
-        let live = state.live.get(request.group);
-        let member = may_commit(live, request)?;
-        let known = state.ledger.group(request.group);
-        let group = known.map_or_else(|| Arc::from(request.group), |(id, _)| Arc::clone(id));
-        let (mut records, mut durable) = (Vec::with_capacity(request.offsets.len() + 1), false);
-        if known.is_none_or(|(_, account)| account.entry().is_none()) && member.is_none() {
-            let entry = GroupEntry { epoch: 0, had_members: false, empty_since_ms: Some(now) };
-            records.push(Record::Group(Arc::clone(&group), Some(entry)));
-        }
+        let Opening { live, member, group, mut records } = Opening::of(&state, request, now)?;
+        let mut durable = false;
         for offset in request.offsets {
             let checked = self.check_offset(&state, live.zip(member), offset);
             let (part, level) = checked.map_err(|e| e.with_partition(offset.partition))?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Error, ErrorKind, Result, TopicId};
+use crate::coord::row::Row;
 
 use super::registry::Part;
 
@@ -84,9 +85,8 @@ pub struct Named {
     pub epoch: i16,
 }
 
-impl Record {
-    /// The record's key.
-    pub fn key(&self, out: &mut Vec<u8>) {
+impl Row for Record {
+    fn key(&self, out: &mut Vec<u8>) {
         match self {
             Record::Ids(_) => out.extend([VERSION, IDS]),
             Record::Transaction(id, _) => {
@@ -105,8 +105,7 @@ impl Record {
         }
     }
 
-    /// The record's value; false when it takes its key away.
-    pub fn value(&self, out: &mut Vec<u8>) -> bool {
+    fn value(&self, out: &mut Vec<u8>) -> bool {
         match self {
             Record::Ids(below) => {
                 out.push(VERSION);
@@ -123,7 +122,9 @@ impl Record {
         }
         true
     }
+}
 
+impl Record {
     /// The record of a key and a value.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self> {
         let version = [key.first(), value.and_then(<[u8]>::first)];
@@ -250,6 +251,7 @@ fn take_named(bytes: &mut &[u8]) -> Option<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coord::row::testing::{assert_read_as_written, bytes};
 
     fn samples() -> Vec<Record> {
         let entry = |stage| Entry {
@@ -276,19 +278,9 @@ mod tests {
         samples
     }
 
-    fn bytes(record: &Record) -> (Vec<u8>, Option<Vec<u8>>) {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        record.key(&mut key);
-        let is_there = record.value(&mut value);
-        (key, is_there.then_some(value))
-    }
-
     #[test]
     fn what_is_written_is_read() {
-        for record in samples() {
-            let (key, value) = bytes(&record);
-            assert_eq!(Record::decode(&key, value.as_deref()).unwrap(), record);
-        }
+        assert_read_as_written(samples(), Record::decode);
     }
 
     #[test]

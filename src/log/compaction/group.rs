@@ -118,13 +118,8 @@ impl Group {
             return Ok(false);
         }
         let Some(layer) = inputs.layer(self.at).cloned() else { return Ok(false) };
-        let mut cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => match inputs.cursor(self.at, layer.segment.base_offset)? {
-                Some(cursor) => cursor,
-                None => return Ok(false),
-            },
-        };
+        let resumed = inputs.resume(self.cursor.take(), self.at, layer.segment.base_offset)?;
+        let Some(mut cursor) = resumed else { return Ok(false) };
         let passed = cursor.next_offset();
         let trouble = |t: Trouble| t.into_error(&layer.segment, passed);
         let position = cursor.position();

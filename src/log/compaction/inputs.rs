@@ -57,6 +57,16 @@ impl Inputs {
         Ok(Some(cursor))
     }
 
+    /// `cursor`, which stands in that segment; without one, a new one as by [`cursor`](Self::cursor).
+    pub(super) fn resume(
+        &mut self,
+        cursor: Option<Cursor>,
+        input: usize,
+        offset: u64,
+    ) -> Result<Option<Cursor>> {
+        if cursor.is_some() { Ok(cursor) } else { self.cursor(input, offset) }
+    }
+
     /// Reads where the record at `place` begins, so that a later look finds it in the cache.
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u8 {

@@ -72,13 +72,8 @@ impl Survey {
             self.input += 1;
             return Ok(true);
         }
-        let mut cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => match inputs.cursor(self.input, self.from)? {
-                Some(cursor) => cursor,
-                None => return Ok(false),
-            },
-        };
+        let resumed = inputs.resume(self.cursor.take(), self.input, self.from)?;
+        let Some(mut cursor) = resumed else { return Ok(false) };
         let passed = cursor.next_offset();
         let trouble = |t: Trouble| t.into_error(&layer.segment, passed);
         let position = cursor.position();
