@@ -7,7 +7,7 @@ use super::judge::{Judge, Judgement};
 use super::output::{Finished, Maker, Output};
 use super::pass::PassReport;
 use super::slice::Slice;
-use super::txns::keeps_header;
+use super::txns::{Remains, keeps_header};
 use crate::base::{Result, TopicConfig};
 use crate::batch::Batch;
 use crate::log::cursor::{Cursor, Trouble};
@@ -48,6 +48,8 @@ pub(super) struct Group {
     payload: Vec<u8>,
     /// Who appended, as of the group's end; `None` where nothing says so.
     producers: Option<Producers>,
+    /// What was left of transactions in front of the group.
+    before: Remains,
     told: PassReport,
 }
 
@@ -63,8 +65,9 @@ pub(super) struct Copied {
 impl Group {
     pub(super) fn new(inputs: Range<usize>) -> Self {
         let at = inputs.start;
-        let told = PassReport::default();
-        Self { inputs, at, cursor: None, output: None, payload: Vec::new(), producers: None, told }
+        let (before, told) = (Remains::default(), PassReport::default());
+        let (cursor, output, payload, producers) = (None, None, Vec::new(), None);
+        Self { inputs, at, cursor, output, payload, producers, before, told }
     }
 
     /// Goes on until the slice is over; the result when the group is done.
@@ -79,9 +82,10 @@ impl Group {
             let last = self.inputs.end.checked_sub(1).and_then(|at| inputs.layer(at));
             let stored = last.map(Layer::stored).transpose()?.flatten();
             self.producers = stored.map(|stored| stored.producers);
+            self.before = judge.remains.clone();
         }
         if self.output.is_none() && self.inputs.len() > 1 {
-            self.restart(inputs, maker)?;
+            self.restart(inputs, judge, maker)?;
         }
         while !slice.is_over() {
             if !self.step(inputs, judge, maker, slice)? {
@@ -98,10 +102,11 @@ impl Group {
     }
 
     /// From the front, writing.
-    fn restart(&mut self, inputs: &Inputs, maker: &Maker) -> Result<()> {
+    fn restart(&mut self, inputs: &Inputs, judge: &mut Judge, maker: &Maker) -> Result<()> {
         let first = inputs.layer(self.inputs.start).map(|layer| layer.segment.base_offset);
         let Some(base_offset) = first else { return Ok(()) };
         (self.at, self.cursor, self.told) = (self.inputs.start, None, PassReport::default());
+        judge.remains = self.before.clone();
         self.output = Some(Output::begin(maker, base_offset)?);
         Ok(())
     }
@@ -135,15 +140,23 @@ impl Group {
             reason: d.reason,
             unknown: d.version,
         };
-        let judgement = judgement.map_err(|damage| trouble(bad(damage)))?;
+        let mut judgement = judgement.map_err(|damage| trouble(bad(damage)))?;
         let is_last = self.at + 1 == self.inputs.end && cursor.position() == layer.data_len;
-        if self.output.is_none() && self.fate(&batch, &judgement, is_last) != Fate::Verbatim {
-            self.restart(inputs, maker)?;
+        let stays = is_last || keeps_header(&header, self.producers.as_ref());
+        if stays && judgement.kept == 0 && header.attributes.is_control() {
+            judgement = Judgement::verbatim(&batch);
+        }
+        let fate = Fate::of(&judgement, stays);
+        if self.output.is_none() && fate != Fate::Verbatim {
+            self.restart(inputs, judge, maker)?;
             return Ok(true);
+        }
+        if fate != Fate::Gone {
+            judge.remains.note(&header);
         }
         self.told.add(&judgement, &header);
         self.cursor = Some(cursor);
-        self.write(judge, &batch, &judgement, is_last, slice)?;
+        self.write(judge, &batch, (&judgement, fate), slice)?;
         Ok(true)
     }
 
@@ -160,11 +173,9 @@ impl Group {
         &mut self,
         judge: &Judge,
         batch: &Batch,
-        judgement: &Judgement,
-        is_last: bool,
+        (judgement, fate): (&Judgement, Fate),
         slice: &mut Slice<'_>,
     ) -> Result<()> {
-        let fate = self.fate(batch, judgement, is_last);
         let Some(output) = &mut self.output else { return Ok(()) };
         let header = match fate {
             Fate::Gone => return Ok(()),
@@ -182,25 +193,24 @@ impl Group {
         self.told.written_bytes += header.total_len();
         Ok(())
     }
+}
 
-    /// What becomes of a batch. The last one of a group stays even without records: it says where
-    /// the group ends, and that its last offset was used (A58).
-    fn fate(&self, batch: &Batch, judgement: &Judgement, is_last: bool) -> Fate {
-        let header = &batch.header;
-        let stays = is_last
-            || header.attributes.is_control()
-            || keeps_header(header, self.producers.as_ref());
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Verbatim,
+    Repacked,
+    Gone,
+}
+
+impl Fate {
+    /// A header `stays` without records where it is the last one of a group: it says where the group
+    /// ends, and that its last offset was used (A58). The last ones of producers do so too.
+    fn of(judgement: &Judgement, stays: bool) -> Self {
         match judgement {
             Judgement { kept: 0, .. } if !stays => Fate::Gone,
             Judgement { is_verbatim: true, .. } => Fate::Verbatim,
             _ => Fate::Repacked,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Verbatim,
-    Repacked,
-    Gone,
 }

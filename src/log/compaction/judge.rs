@@ -6,7 +6,7 @@ use super::inputs::Inputs;
 use super::key_hash::KeyHash;
 use super::key_map::KeyMap;
 use super::place::Place;
-use super::txns::{Aborted, Treatment};
+use super::txns::{Aborted, Remains, Treatment};
 use crate::base::Result;
 use crate::batch::{Batch, BatchHeader, Damage, HEADER_BYTES, payload_crc};
 
@@ -16,6 +16,8 @@ pub(super) struct Judge {
     pub(super) map: KeyMap,
     pub(super) hash: KeyHash,
     aborted: Aborted,
+    /// What was left of transactions.
+    pub(super) remains: Remains,
     /// Records from here on are not in the map, and stay.
     pub(super) map_end: u64,
     /// Wall time of the pass.
@@ -57,6 +59,14 @@ pub(super) struct Judgement {
     pub(super) is_verbatim: bool,
 }
 
+impl Judgement {
+    /// The batch stays as it is.
+    pub(super) fn verbatim(batch: &Batch) -> Self {
+        let (kept, horizon) = (batch.header.count, batch.delete_horizon());
+        Self { kept, horizon, is_verbatim: true, ..Self::default() }
+    }
+}
+
 impl Judge {
     pub(super) fn new(
         map: KeyMap,
@@ -67,8 +77,8 @@ impl Judge {
         retention: i64,
     ) -> Self {
         let horizon_ms = now_ms.saturating_add(retention);
-        let (collided, records) = (false, Vec::new());
-        Self { map, hash, aborted, map_end, now_ms, horizon_ms, collided, records }
+        let (remains, collided, records) = (Remains::default(), false, Vec::new());
+        Self { map, hash, aborted, remains, map_end, now_ms, horizon_ms, collided, records }
     }
 
     /// Judges the batch that begins at `position` of the segment `input`.
@@ -86,9 +96,11 @@ impl Judge {
             let (dropped, is_verbatim) = (header.count, header.count == 0);
             return Ok(Ok(Judgement { dropped, is_verbatim, ..Judgement::default() }));
         }
-        if treatment == Treatment::Marker || header.base_offset >= self.map_end {
-            let is_verbatim = true;
-            return Ok(Ok(Judgement { kept: header.count, is_verbatim, ..Judgement::default() }));
+        if header.base_offset >= self.map_end {
+            return Ok(Ok(Judgement::verbatim(batch)));
+        }
+        if treatment == Treatment::Marker {
+            return Ok(self.judge_marker(batch));
         }
         if let Err(damage) = self.list(batch) {
             return Ok(Err(damage));
@@ -96,6 +108,22 @@ impl Judge {
         self.look_up(inputs, input, position + HEADER_BYTES as u64);
         self.compare(inputs, &batch.payload)?;
         Ok(Ok(self.conclude(batch)))
+    }
+
+    /// A marker's time begins when nothing is left of what it ends (A57), and it goes in a later pass.
+    fn judge_marker(&mut self, batch: &Batch) -> Result<Judgement, Damage> {
+        if self.remains.needs(batch)? {
+            return Ok(Judgement::verbatim(batch));
+        }
+        self.list(batch)?;
+        self.records.iter_mut().for_each(|record| record.keep = true);
+        let verbatim = Judgement::verbatim(batch);
+        Ok(match verbatim.horizon {
+            None if batch.header.count == 0 => verbatim,
+            None => Judgement { horizon: Some(self.horizon_ms), is_verbatim: false, ..verbatim },
+            Some(horizon) if horizon > self.now_ms => verbatim,
+            Some(_) => Judgement { dropped: batch.header.count, ..Judgement::default() },
+        })
     }
 
     fn list(&mut self, batch: &Batch) -> Result<(), Damage> {
