@@ -1,5 +1,5 @@
-//! What an append does not do: in steady state it allocates nothing and asks the system for
-//! nothing.
+//! What an append and a poll do not do: in steady state they allocate nothing and ask the system
+//! for nothing.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -7,7 +7,9 @@ use allocation_counter::measure;
 use std::path::Path;
 use std::time::Duration;
 
-use alluvium::{Durability, EventLog, NewTopic, OffsetReset, Producer, Topic, TopicPartition};
+use alluvium::{
+    Consumer, Durability, EventLog, NewTopic, OffsetReset, Producer, Records, Topic, TopicPartition,
+};
 use tempfile::TempDir;
 
 const TOPIC: &str = "orders";
@@ -17,6 +19,7 @@ const VALUE: [u8; 100] = [b'v'; 100];
 /// Bytes that one of the records takes in the stage.
 const ENCODED: usize = 136;
 const LARGEST_CHUNK: usize = 256 << 10;
+const BATCH: usize = 16 << 10;
 
 /// So many records go through the stage three times, and past the first ceiling of a partition,
 /// before anything is counted.
@@ -49,6 +52,24 @@ impl Bed {
         for _ in 0..count {
             let _ = self.producer.send(self.topic.record(&VALUE).key(KEY)).unwrap();
         }
+    }
+
+    /// A consumer that has read all there is.
+    fn consumer(&self) -> (Consumer, Records) {
+        let (mut consumer, mut records) =
+            (self.log.consumer().build().unwrap(), Records::default());
+        consumer.assign([TopicPartition::new(TOPIC, 0)]).unwrap();
+        for _ in 0..2_000 {
+            self.send_and_poll(&mut consumer, &mut records);
+        }
+        (consumer, records)
+    }
+
+    fn send_and_poll(&self, consumer: &mut Consumer, records: &mut Records) {
+        // The first poll finds out where the end is.
+        consumer.poll_into(records, Duration::ZERO).unwrap();
+        self.send(1);
+        assert_eq!(consumer.poll_into(records, Duration::ZERO).unwrap(), 1);
     }
 
     /// Empties the stage, so that what follows fits in it.
@@ -87,6 +108,36 @@ fn ten_thousand_appends_allocate_at_most_when_a_chunk_begins() {
         );
         assert!(all.count_total <= PER_CHUNK * chunks, "{level:?}: {}", all.count_total);
     }
+}
+
+#[test]
+fn ten_thousand_polls_of_one_record_allocate_at_most_when_a_batch_begins() {
+    const RECORDS: usize = 10_000;
+    let most = (RECORDS * ENCODED).div_ceil(BATCH) as u64 * 3 / 2;
+    for level in [Durability::Memory, Durability::ProcessCrash] {
+        let home = scratch();
+        let bed = Bed::new(level, home.path());
+        let (mut consumer, mut records) = bed.consumer();
+        let mut polls_that_allocate = 0;
+        for _ in 0..RECORDS {
+            let one = measure(|| bed.send_and_poll(&mut consumer, &mut records));
+            polls_that_allocate += u64::from(one.count_total > 0);
+        }
+        println!("{level:?}: {polls_that_allocate} of {RECORDS} sends and polls allocate");
+        assert!(polls_that_allocate <= most, "{level:?}: {polls_that_allocate}");
+    }
+}
+
+#[test]
+fn polls_that_find_nothing_allocate_nothing() {
+    let bed = Bed::new(Durability::Memory, Path::new(""));
+    let (mut consumer, mut records) = bed.consumer();
+    let polls = measure(|| {
+        for _ in 0..1_000 {
+            assert_eq!(consumer.poll_into(&mut records, Duration::ZERO).unwrap(), 0);
+        }
+    });
+    assert_eq!(polls.count_total, 0);
 }
 
 /// The life of a log in memory, as a test of a service would have it.
@@ -146,6 +197,7 @@ mod system_calls {
     const TASK: &str = "ALLUVIUM_HOT_PATH_TASK";
     const HOME: &str = "ALLUVIUM_HOT_PATH_HOME";
     const CRIME: &str = "crime";
+    const POLLS: &str = "polls";
     const FORBIDDEN: &str = "system calls are forbidden from here";
     const SURVIVED: &str = "none was made";
     const RECORDS: usize = 10_000;
@@ -185,12 +237,17 @@ mod system_calls {
             _ => Durability::Memory,
         };
         let bed = Bed::new(level, home.as_ref());
+        let (mut consumer, mut records) = bed.consumer();
         if !forbid_system_calls() {
             return;
         }
         println!("{FORBIDDEN}");
         if task == CRIME {
             std::thread::yield_now();
+        } else if task == POLLS {
+            for _ in 0..RECORDS {
+                consumer.poll_into(&mut records, Duration::ZERO).unwrap();
+            }
         } else {
             bed.send(RECORDS);
         }
@@ -201,7 +258,7 @@ mod system_calls {
     fn survives(task: &str) {
         match outcome(task) {
             (false, _) => println!("system calls cannot be forbidden here: nothing was shown"),
-            (true, survived) => assert!(survived, "{task}: an append made a system call"),
+            (true, survived) => assert!(survived, "{task}: a system call was made"),
         }
     }
 
@@ -218,6 +275,11 @@ mod system_calls {
     #[test]
     fn ten_thousand_appends_at_power_loss_make_no_system_call() {
         survives("power-loss");
+    }
+
+    #[test]
+    fn ten_thousand_polls_that_find_nothing_make_no_system_call() {
+        survives(POLLS);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::base::stop::Stop;
 use crate::base::wait::Deadline;
@@ -63,6 +63,12 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// Does the background work that is due, unless threads do it. Returns how long until there
     /// is more, `None` when nothing is planned.
     fn run_due(&self) -> Option<Duration>;
+
+    /// As [`run_due`](Self::run_due), for who does not wait. Whether there was any.
+    fn do_due(&self) -> bool {
+        self.run_due();
+        true
+    }
 
     /// `Closed` once the log is.
     fn check_open(&self) -> Result<()>;
@@ -132,6 +138,13 @@ pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// records before `from` and at or above [`FetchedBatch::below`]. Nothing when `from` is at
     /// the visible end; `OffsetOutOfRange` below the log start or above the log end.
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo>;
+
+    /// As [`fetch`](Self::fetch), for a reader whose last fetch has ended in a batch that may have
+    /// grown since: what it finds is copied into `room`.
+    fn fetch_on(&self, request: &Fetch, room: &mut BytesMut) -> FetchedOn {
+        let _ = (request, room);
+        FetchedOn::Elsewhere
+    }
 
     /// The marks of this moment.
     fn marks(&self) -> PartitionMarks;
@@ -271,6 +284,17 @@ pub struct FetchInfo {
     pub gaps: Vec<(u64, u64)>,
     /// For the next fetch.
     pub hint: FetchHint,
+}
+
+/// What came of a fetch that goes on where the last one has ended.
+#[derive(Clone, Debug)]
+pub enum FetchedOn {
+    /// There is nothing yet.
+    Nothing,
+    /// What has come since, all of it, and what to ask with next.
+    More(FetchedBatch, FetchHint),
+    /// Only [`PartitionBackend::fetch`] can tell.
+    Elsewhere,
 }
 
 /// A batch, or the visible part of one that is still open.

@@ -38,6 +38,12 @@ impl Agenda {
         }
     }
 
+    /// Whether something is due, by a clock that may be somewhat late.
+    #[inline]
+    pub fn is_due(&self, clock: &dyn Clock) -> bool {
+        is_due(self.due.load(Ordering::SeqCst), clock)
+    }
+
     /// Whether something is due; then whoever asked does it, and nothing is planned any more.
     pub fn begin(&self, clock: &dyn Clock) -> bool {
         let due = self.next_due(clock) == Some(Duration::ZERO);
@@ -67,6 +73,13 @@ impl Agenda {
         *self.sleeper.lock() = Some(waker.clone());
         self.due.load(Ordering::SeqCst) != NOW
     }
+}
+
+/// Whether a moment in monotonic nanoseconds, of which the greatest is never, has come by a clock
+/// that may be somewhat late. While nothing is planned the clock is not looked at.
+#[inline]
+pub fn is_due(due: u64, clock: &dyn Clock) -> bool {
+    due < NEVER && Duration::from_nanos(due) <= clock.monotonic_coarse()
 }
 
 impl fmt::Debug for Agenda {

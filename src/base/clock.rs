@@ -28,6 +28,14 @@ pub trait Clock: Send + Sync + 'static {
     /// Time since some fixed moment in the past. Never goes back.
     fn monotonic(&self) -> Duration;
 
+    /// As [`monotonic`](Self::monotonic), and up to 10 milliseconds behind it where that is cheaper
+    /// to have. By default the same.
+    ///
+    /// Polls that do not wait look at it to see whether anything is due.
+    fn monotonic_coarse(&self) -> Duration {
+        self.monotonic()
+    }
+
     /// Whether time passes by itself.
     ///
     /// Calls that wait ask this to know whether a real timer can end their wait.
@@ -65,12 +73,39 @@ impl Clock for SystemClock {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn monotonic(&self) -> Duration {
+        since_start(rustix::time::ClockId::Monotonic)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn monotonic_coarse(&self) -> Duration {
+        since_start(rustix::time::ClockId::MonotonicCoarse)
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn monotonic(&self) -> Duration {
         use std::sync::OnceLock;
         use std::time::Instant;
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed()
     }
+}
+
+/// Time since this was asked for the first time. The coarse clock runs behind the other one, and
+/// so may not have come to that moment.
+#[cfg(target_os = "linux")]
+fn since_start(clock: rustix::time::ClockId) -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    use std::sync::OnceLock;
+    static START: OnceLock<Duration> = OnceLock::new();
+    let read = |clock| {
+        let now = clock_gettime(clock);
+        // Neither is ever negative.
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    };
+    let start = *START.get_or_init(|| read(ClockId::Monotonic));
+    read(clock).saturating_sub(start)
 }
 
 /// A clock that moves only when it is told to. Clones share one time.

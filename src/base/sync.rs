@@ -10,10 +10,13 @@ pub use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(not(alluvium_loom))]
-pub use parking_lot::Mutex;
+pub use parking_lot::{Mutex, MutexGuard};
 
 #[cfg(alluvium_loom)]
 pub use self::model::Mutex;
+
+#[cfg(alluvium_loom)]
+pub use loom::sync::MutexGuard;
 
 #[cfg(alluvium_loom)]
 mod model {

@@ -86,9 +86,15 @@ impl Bell {
         self.is_stop() && self.stop.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether a slot has rung since the last look.
+    #[inline]
+    pub(super) fn has_called(&self) -> bool {
+        self.called.load(Ordering::Acquire)
+    }
+
     /// Moves the numbers of the slots that have rung into `into`, which is empty.
     pub(super) fn take_ready(&self, into: &mut Vec<usize>) {
-        if !self.called.load(Ordering::Acquire) {
+        if !self.has_called() {
             return;
         }
         let mut calls = self.calls.lock();

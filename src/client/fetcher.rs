@@ -17,6 +17,9 @@ use super::consumer_settings::ConsumerSettings;
 use super::records::Records;
 use super::slot::{Context, Room, Slot};
 
+/// So many partitions are looked at by every poll that does not wait.
+const FEW: usize = 4;
+
 /// The assigned partitions, and whose turn it is.
 #[derive(Debug)]
 pub(super) struct Fetcher {
@@ -224,6 +227,9 @@ impl Fetcher {
 
     /// Those that have called get their turn.
     pub(super) fn answer(&mut self) {
+        if !self.bell.has_called() {
+            return;
+        }
         let mut rung = mem::take(&mut self.scratch.rung);
         self.bell.take_ready(&mut rung);
         for at in rung.drain(..) {
@@ -240,6 +246,15 @@ impl Fetcher {
     /// bytes nobody else fetches: what becomes free meanwhile is for that one.
     fn round(&mut self, context: Context<'_>, settings: &ConsumerSettings, into: &mut Records) {
         into.begin_round();
+        if let (Some(&only), 1) = (self.turns.front(), self.turns.len()) {
+            let bytes = settings.fetch_max_bytes.saturating_sub(self.buffered);
+            let bytes = bytes.min(settings.max_partition_fetch_bytes);
+            let room = Room { records: settings.max_poll_records, bytes };
+            if let Turn::Rests = self.turn(only, context, room, into) {
+                self.turns.clear();
+            }
+            return;
+        }
         let mut stay = mem::take(&mut self.scratch.stay);
         let mut gave = mem::take(&mut self.scratch.gave);
         let mut denied = false;
@@ -271,6 +286,7 @@ impl Fetcher {
     }
 
     fn turn(&mut self, at: usize, context: Context<'_>, room: Room, into: &mut Records) -> Turn {
+        let stays = self.stays_in_line();
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else {
             return Turn::Rests;
         };
@@ -288,8 +304,13 @@ impl Fetcher {
         if into.len() > given {
             return Turn::Over;
         }
-        slot.has_turn = !slot.rest(self.patient);
+        slot.has_turn = stays || !slot.rest(self.patient);
         if slot.has_turn { Turn::Kept } else { Turn::Rests }
+    }
+
+    /// Whether the caller goes on looking at so few that calling costs more, both sides.
+    fn stays_in_line(&self) -> bool {
+        self.patient && self.order.len() <= FEW
     }
 
     /// Brings what was appended to its level where this reader waits for that. True when a

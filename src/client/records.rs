@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::slice;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::base::{TimestampType, TopicPartition};
 use crate::batch::{BatchHeader, RecordView};
@@ -37,13 +37,21 @@ use super::walk::Walked;
 /// ```
 #[derive(Clone, Default)]
 pub struct Records {
+    /// Those of this poll, and behind them what is left of the poll before, to be used again.
     parts: Vec<Part>,
+    live: usize,
     spans: Vec<Span>,
     gaps: Vec<Gap>,
     len: usize,
     /// How many parts are from earlier rounds of the poll over its partitions.
     earlier: usize,
+    /// Room for what is copied out of the stage.
+    space: BytesMut,
+    is_used_again: bool,
 }
+
+/// Room for bytes of records that are filled again and again.
+const SPACE: usize = 16 << 10;
 
 /// Offsets that no record will ever have, although records behind them exist.
 ///
@@ -96,27 +104,27 @@ impl Records {
     /// All records, partition by partition.
     #[must_use]
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter::over(self.parts.iter(), &self.spans, self.len)
+        RecordsIter::over(self.parts().iter(), &self.spans, self.len)
     }
 
     /// The records of one partition; none if it has none here.
     #[must_use]
     pub fn of(&self, partition: &TopicPartition) -> RecordsIter<'_> {
-        let at = self.parts.iter().position(|part| part.partition == *partition);
+        let at = self.parts().iter().position(|part| part.partition == *partition);
         let parts = at.and_then(|at| self.parts.get(at..=at)).unwrap_or_default();
         RecordsIter::over(parts.iter(), &self.spans, parts.iter().map(|part| part.len).sum())
     }
 
     /// The partitions that have records here.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.parts.iter().filter(|part| part.len > 0).map(|part| &part.partition)
+        self.parts().iter().filter(|part| part.len > 0).map(|part| &part.partition)
     }
 
     /// Where reading goes on in each partition that this poll moved on in: what to commit when
     /// all these records are processed.
     #[must_use]
     pub fn next_offsets(&self) -> Offsets {
-        self.parts.iter().map(|part| (part.partition.clone(), part.next_offset)).collect()
+        self.parts().iter().map(|part| (part.partition.clone(), part.next_offset)).collect()
     }
 
     /// Holes that the poll passed, in the order of its passing them.
@@ -127,7 +135,8 @@ impl Records {
 
     /// Empties it and keeps its room.
     pub(super) fn clear(&mut self) {
-        self.parts.clear();
+        self.is_used_again |= self.live > 0;
+        self.live = 0;
         self.spans.clear();
         self.gaps.clear();
         self.len = 0;
@@ -136,7 +145,7 @@ impl Records {
 
     /// A round over the partitions begins: each will come once.
     pub(super) fn begin_round(&mut self) {
-        self.earlier = self.parts.len();
+        self.earlier = self.live;
     }
 
     /// Whether there is anything that must reach the caller.
@@ -180,19 +189,46 @@ impl Records {
 
     /// A partition's part: the last one, one of an earlier round, or a new one.
     fn part(&mut self, partition: &TopicPartition) -> &mut Part {
-        let last = self.parts.len().wrapping_sub(1);
-        let is_it = |at: &usize| self.parts.get(*at).is_some_and(|part| part.is_of(partition));
+        let parts = self.parts();
+        let last = parts.len().wrapping_sub(1);
+        let is_it = |at: &usize| parts.get(*at).is_some_and(|part| part.is_of(partition));
         let at = Some(last).filter(is_it).or_else(|| (0..self.earlier).find(is_it));
-        let at = at.unwrap_or_else(|| {
-            let partition = partition.clone();
-            self.parts.push(Part { partition, first_span: 0, spans: 0, len: 0, next_offset: 0 });
-            self.parts.len() - 1
-        });
+        let at = at.unwrap_or_else(|| self.begin_part(partition));
         &mut self.parts[at]
+    }
+
+    /// Begins a part. Whoever polls again and again mostly finds one of the same partition left.
+    fn begin_part(&mut self, partition: &TopicPartition) -> usize {
+        let at = self.live;
+        self.live += 1;
+        if self.parts.get(at).is_none_or(|left| !left.is_of(partition)) {
+            self.parts.truncate(at);
+            self.parts.push(Part::of(partition.clone()));
+        } else if let Some(left) = self.parts.get_mut(at) {
+            (left.first_span, left.spans, left.len, left.next_offset) = (0, 0, 0, 0);
+        }
+        at
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.parts.get(..self.live).unwrap_or_default()
+    }
+
+    /// Room for bytes of records: as much as is needed where that is for once; where the same
+    /// records are filled again and again, room that comes free as they are emptied.
+    pub(super) fn space(&mut self) -> &mut BytesMut {
+        if self.is_used_again && self.space.capacity() == 0 {
+            self.space.reserve(SPACE);
+        }
+        &mut self.space
     }
 }
 
 impl Part {
+    fn of(partition: TopicPartition) -> Self {
+        Self { partition, first_span: 0, spans: 0, len: 0, next_offset: 0 }
+    }
+
     fn is_of(&self, partition: &TopicPartition) -> bool {
         self.partition == *partition
     }
@@ -202,7 +238,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("len", &self.len)
-            .field("parts", &self.parts)
+            .field("parts", &self.parts())
             .field("gaps", &self.gaps)
             .finish_non_exhaustive()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::backend::{
-    Backend, Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute, WaitToken,
+    Backend, Fetch, FetchHint, FetchedBatch, FetchedOn, PartitionBackend, TopicRoute, WaitToken,
 };
 use crate::base::{Error, ErrorKind, Isolation, Result, TopicPartition};
 use crate::batch::Damage;
@@ -291,30 +291,44 @@ impl Slot {
     }
 
     fn fetch(&mut self, context: Context<'_>, max_bytes: usize, into: &mut Records) -> Result<()> {
-        self.fetch_once(context, max_bytes)?;
+        self.fetch_once(context, max_bytes, into)?;
         if self.batches.is_empty() && self.pass_gaps(u64::MAX, into) {
             // Nothing but a gap stood here: what is behind it?
-            self.fetch_once(context, max_bytes)?;
+            self.fetch_once(context, max_bytes, into)?;
         }
         Ok(())
     }
 
-    fn fetch_once(&mut self, context: Context<'_>, max_bytes: usize) -> Result<()> {
+    fn fetch_once(
+        &mut self,
+        context: Context<'_>,
+        max_bytes: usize,
+        into: &mut Records,
+    ) -> Result<()> {
         let mut from = self.position(context)?;
         for _ in 1..RESETS {
-            match self.fetch_from(from, max_bytes) {
+            match self.fetch_from(from, max_bytes, into) {
                 Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
                     from = self.reset(context, from, error)?;
                 }
                 other => return other,
             }
         }
-        self.fetch_from(from, max_bytes)
+        self.fetch_from(from, max_bytes, into)
     }
 
-    fn fetch_from(&mut self, from: u64, max_bytes: usize) -> Result<()> {
+    fn fetch_from(&mut self, from: u64, max_bytes: usize, into: &mut Records) -> Result<()> {
         let Self { isolation, hint, .. } = *self;
         let request = Fetch { from, max_bytes, isolation, hint };
+        match self.door.fetch_on(&request, into.space()) {
+            FetchedOn::Nothing => return Ok(()),
+            FetchedOn::More(batch, hint) => {
+                (self.first, self.buffered, self.hint) = (0, batch.payload.len(), hint);
+                self.batches.push(batch);
+                return Ok(());
+            }
+            FetchedOn::Elsewhere => {}
+        }
         let info = self.door.fetch(&request, &mut self.batches).inspect_err(|_| {
             self.batches.clear();
         })?;

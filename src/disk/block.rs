@@ -18,6 +18,8 @@ use std::fmt;
 use std::slice;
 use std::sync::{Arc, Weak};
 
+use crossbeam::utils::CachePadded;
+
 use super::map::Region;
 use super::pins::PinState;
 use crate::base::sync::{AtomicUsize, Ordering};
@@ -124,7 +126,8 @@ impl Span {
     #[must_use]
     pub fn into_block(self, head: usize) -> BlockWriter {
         assert!(head <= self.len, "a head of {head} in a span of {} bytes", self.len);
-        let block = Block { span: self, head, mark: AtomicUsize::new(head), pins: PinState::new() };
+        let pins = CachePadded::new(PinState::new());
+        let block = Block { span: self, head, mark: AtomicUsize::new(head), pins };
         BlockWriter { block: Arc::new(block), mark: head }
     }
 
@@ -152,7 +155,8 @@ struct Block {
     head: usize,
     /// End of the published bytes. Only the writer moves it, only up.
     mark: AtomicUsize,
-    pins: PinState,
+    /// Readers write it; the writer would have to fetch it back for every record.
+    pins: CachePadded<PinState>,
 }
 
 impl Block {

@@ -162,6 +162,7 @@ impl Node {
             opening: Mutex::new(()),
             closing: Mutex::new(()),
             report,
+            has_threads: !workers.is_empty(),
             workers: Mutex::new(workers),
             closed: Stop::default(),
         }))

@@ -84,8 +84,9 @@ pub struct Node {
     /// Held while the log is closed: a second close returns when that is done.
     closing: Mutex<()>,
     report: OpenReport,
-    /// The background threads, where the log has any.
+    /// The background threads, where the log has any, until it is closed.
     workers: Mutex<Vec<Worker>>,
+    has_threads: bool,
     closed: Stop,
 }
 
@@ -110,6 +111,12 @@ impl Node {
         let coordinated = [self.transactions.run_due(), self.groups.run_due()];
         let kept = [self.housekeeping.run_due(), self.shared.run_due()];
         coordinated.into_iter().chain(kept).flatten().min()
+    }
+
+    /// Whether a [`tick`](Self::tick) would find something to do, by a clock that may be late.
+    fn is_due(&self) -> bool {
+        let housekeeping = self.shared.agenda().is_due(self.clock());
+        self.transactions.is_due() || self.groups.is_due() || housekeeping || self.shared.is_due()
     }
 
     /// Closes the log for all handles; later calls answer `Closed`.
@@ -207,7 +214,15 @@ impl Backend for Node {
     }
 
     fn run_due(&self) -> Option<Duration> {
-        if self.workers.lock().is_empty() { self.tick() } else { self.transactions.run_due() }
+        if self.has_threads { self.transactions.run_due() } else { self.tick() }
+    }
+
+    fn do_due(&self) -> bool {
+        let due = self.transactions.is_due() || !self.has_threads && self.is_due();
+        if due {
+            self.run_due();
+        }
+        due
     }
 
     fn side_files(&self) -> Result<&dyn SideFiles> {

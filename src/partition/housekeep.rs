@@ -25,6 +25,13 @@ impl Shared {
         if healthy { due } else { Some(BACKOFF) }
     }
 
+    /// Whether there is something to do, by a clock that may be somewhat late.
+    pub fn is_due(&self) -> bool {
+        let pool = &self.stage.pool;
+        pool.free_bytes() < pool.total_bytes() / 2
+            || self.rounds.is_due(self.flush_interval(), &*self.clock)
+    }
+
     fn sync_if_due(&self, healthy: &mut bool) -> Option<Duration> {
         let interval = self.flush_interval();
         let since = self.rounds.dirty_since()?;

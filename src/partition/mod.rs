@@ -15,6 +15,7 @@ mod committed;
 mod compact;
 mod conditional;
 mod cut;
+mod follow;
 mod housekeep;
 mod key_index;
 mod limits;
@@ -43,6 +44,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use crossbeam::utils::CachePadded;
 use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
@@ -88,8 +90,8 @@ pub struct Partition {
     adopted: u64,
     /// The segments: one writer at a time settles, syncs or seals.
     flush: parking_lot::Mutex<SegmentLog>,
-    /// The chunk being filled.
-    append: Mutex<Appender>,
+    /// The chunk being filled. What stands beside it is read by others for every record.
+    append: CachePadded<Mutex<Appender>>,
     /// As the appender has it, for readers.
     closed: AtomicBool,
     /// The topic is gone: what was closed will not come back with the log.
@@ -104,6 +106,8 @@ pub struct Partition {
     aborted: RwLock<Vec<AbortedTxn>>,
     /// Offsets that do not exist although later ones do.
     gaps: RwLock<Vec<(u64, u64)>>,
+    /// Whether there are any: nearly no partition has.
+    has_gaps: AtomicBool,
     /// Who waits for the durable mark.
     durable_waiters: Mutex<Waiters>,
 }
@@ -214,9 +218,14 @@ impl Partition {
         chunks
     }
 
+    fn has_gaps(&self) -> bool {
+        self.has_gaps.load(Ordering::Acquire)
+    }
+
     fn note_gaps(&self, gaps: impl Iterator<Item = (u64, u64)>) {
         let mut known = self.gaps.write();
         known.extend(gaps);
+        self.has_gaps.store(!known.is_empty(), Ordering::Release);
         known.sort_unstable();
         known.dedup();
     }

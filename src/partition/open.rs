@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
+use crossbeam::utils::CachePadded;
 use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
@@ -137,7 +138,7 @@ impl Partition {
         appender.listed = list;
         appender.held = holds_chunks;
         let view = log.view();
-        let gaps = log.gaps().map(|gap| (gap.from, gap.to)).collect();
+        let gaps: Vec<_> = log.gaps().map(|gap| (gap.from, gap.to)).collect();
         let rules = shared.validators.of(spec.tp.topic());
         let partition = Arc::new_cyclic(|this: &Weak<Partition>| Partition {
             tp: spec.tp,
@@ -152,13 +153,14 @@ impl Partition {
             marks,
             adopted,
             flush: parking_lot::Mutex::new(log),
-            append: Mutex::new(appender),
+            append: CachePadded::new(Mutex::new(appender)),
             closed: std::sync::atomic::AtomicBool::new(false),
             deleted: std::sync::atomic::AtomicBool::new(false),
             staged: RwLock::new(staged),
             view: RwLock::new(view),
             rewritten: AtomicU64::new(0),
             aborted: RwLock::new(aborted),
+            has_gaps: std::sync::atomic::AtomicBool::new(!gaps.is_empty()),
             gaps: RwLock::new(gaps),
             durable_waiters: Mutex::new(Waiters::default()),
         });

@@ -77,6 +77,9 @@ impl Partition {
 
     /// The gaps that a reader passes on its way from `from` to `to`.
     fn gaps_between(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        if !self.has_gaps() {
+            return Vec::new();
+        }
         let gaps = self.gaps.read();
         let passed = gaps.iter().filter(|(gap_from, gap_to)| *gap_to > from && *gap_from < to);
         passed.copied().collect()
@@ -140,7 +143,7 @@ impl Partition {
 
     fn staged_runs(&self, request: &Fetch, visible: u64) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
-        let gaps = self.gaps.read().clone();
+        let gaps = if self.has_gaps() { self.gaps.read().clone() } else { Vec::new() };
         let staged = self.staged.read();
         // Nothing is older in the stage than what has settled, but for a hole between the two.
         let in_hole = request.from >= self.marks.settled();

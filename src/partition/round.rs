@@ -4,11 +4,12 @@
 //! marks and wakes who waited. Callers that come meanwhile wait, and one of them leads next.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::base::sync::Mutex;
+use crate::base::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Clock, Durability, Error, ErrorKind, Result};
 use crate::batch;
@@ -29,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub struct Rounds {
     work: Mutex<Lists>,
+    /// What `work` has to say to those who only look whether there is something.
+    glance: Glance,
     lead: Mutex<Lead>,
 }
 
@@ -47,6 +50,17 @@ struct Lists {
     sleeper: Option<Waker>,
     /// Whether it sleeps without a time limit.
     sleeps_deep: bool,
+}
+
+/// Since when there is something to do, in monotonic nanoseconds: 0 for what is to be done at once,
+/// the greatest while there is nothing.
+#[derive(Debug)]
+struct Glance(AtomicU64);
+
+impl Default for Glance {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +91,7 @@ impl Rounds {
     /// Enters a partition with unsynced records. Returns who is to be woken for it.
     #[must_use = "the background thread may sleep until it is called"]
     pub(super) fn list(&self, partition: Arc<Partition>, clock: &dyn Clock) -> Option<Waker> {
-        let mut lists = self.work.lock();
+        let mut lists = self.lists();
         if lists.dirty.is_empty() {
             lists.since = clock.monotonic();
         }
@@ -89,7 +103,7 @@ impl Rounds {
     /// Asks for a partition to be settled.
     pub(super) fn ask(&self, partition: Arc<Partition>) {
         let sleeper = {
-            let mut lists = self.work.lock();
+            let mut lists = self.lists();
             lists.asked.push(partition);
             lists.sleeper.take()
         };
@@ -98,16 +112,31 @@ impl Rounds {
 
     /// Asks for a partition to be settled by a later pass, without waking anybody.
     pub(super) fn ask_later(&self, partition: Arc<Partition>) {
-        self.work.lock().later.push(partition);
+        self.lists().later.push(partition);
     }
 
     /// The partitions to settle.
     pub(super) fn take_asked(&self) -> Vec<Arc<Partition>> {
-        let mut lists = self.work.lock();
+        let mut lists = self.lists();
         let later = std::mem::take(&mut lists.later);
         let mut asked = std::mem::take(&mut lists.asked);
         asked.extend(later);
         asked
+    }
+
+    /// The lists, to change them.
+    fn lists(&self) -> Changing<'_> {
+        Changing { lists: self.work.lock(), glance: &self.glance }
+    }
+
+    /// Whether something is to be done by now, if what is unsynced may wait for `interval`; by a
+    /// clock that may be somewhat late.
+    pub(super) fn is_due(&self, interval: Duration, clock: &dyn Clock) -> bool {
+        match self.glance.0.load(Ordering::Acquire) {
+            0 => true,
+            u64::MAX => false,
+            since => Duration::from_nanos(since) + interval <= clock.monotonic_coarse(),
+        }
     }
 
     /// Since when partitions have been dirty, on the monotonic clock; `None` if none is.
@@ -127,7 +156,7 @@ impl Rounds {
     }
 
     fn take_dirty(&self, all: bool) -> Vec<Arc<Partition>> {
-        let mut lists = self.work.lock();
+        let mut lists = self.lists();
         if all {
             return std::mem::take(&mut lists.dirty);
         }
@@ -137,7 +166,7 @@ impl Rounds {
     /// Forgets one partition: it is deleted.
     pub(super) fn forget(&self, partition: &Partition) {
         let other = |p: &Arc<Partition>| !std::ptr::eq(Arc::as_ptr(p), partition);
-        let mut lists = self.work.lock();
+        let mut lists = self.lists();
         lists.dirty.retain(other);
         lists.asked.retain(other);
         lists.later.retain(other);
@@ -145,7 +174,7 @@ impl Rounds {
 
     /// Forgets every partition: the log is closing.
     pub(super) fn clear(&self) {
-        let mut lists = self.work.lock();
+        let mut lists = self.lists();
         lists.dirty.clear();
         lists.asked.clear();
         lists.later.clear();
@@ -194,6 +223,39 @@ impl Rounds {
             if was_called && !lead.taken { lead.candidates.pop_front() } else { None }
         };
         wake(next.map(|(_, waker)| waker));
+    }
+}
+
+/// The lists while they are changed: what is to be seen of them at a glance is noted behind it.
+struct Changing<'a> {
+    lists: MutexGuard<'a, Lists>,
+    glance: &'a Glance,
+}
+
+impl Deref for Changing<'_> {
+    type Target = Lists;
+
+    fn deref(&self) -> &Lists {
+        &self.lists
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut Lists {
+        &mut self.lists
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let Lists { dirty, since, asked, later, .. } = &*self.lists;
+        let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1);
+        let glance = match (asked.is_empty() && later.is_empty(), dirty.is_empty()) {
+            (false, _) => 0,
+            (true, false) => since,
+            (true, true) => u64::MAX,
+        };
+        self.glance.0.store(glance, Ordering::Release);
     }
 }
 

@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use crate::backend::{
-    Append, Appended, Fetch, FetchInfo, FetchedBatch, PartitionBackend, PartitionMarks, WaitToken,
+    Append, Appended, Fetch, FetchInfo, FetchedBatch, FetchedOn, PartitionBackend, PartitionMarks,
+    WaitToken,
 };
 use crate::base::validation::validate;
 use crate::base::wait::Deadline;
@@ -50,6 +53,10 @@ impl PartitionBackend for Partition {
 
     fn fetch(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
         self.read(request, into)
+    }
+
+    fn fetch_on(&self, request: &Fetch, room: &mut BytesMut) -> FetchedOn {
+        self.read_on(request, room)
     }
 
     fn marks(&self) -> PartitionMarks {

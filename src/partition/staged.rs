@@ -52,6 +52,11 @@ impl Staged {
         self.0.clear();
     }
 
+    /// The newest batch.
+    pub fn newest(&self) -> Option<&StagedBatch> {
+        self.0.back()
+    }
+
     /// The oldest batch.
     pub fn first(&self) -> Option<&StagedBatch> {
         self.0.front()

@@ -82,13 +82,16 @@ impl Consumer {
         records: &mut Records,
         timeout: Duration,
     ) -> Result<usize> {
+        if !timeout.is_zero() {
+            self.note_changes();
+        }
         if self.look(records)? {
             return Ok(records.len());
         }
         if timeout.is_zero() {
-            // As below, and no clock is read for a time that has passed.
-            self.backend.run_due();
-            self.look(records)?;
+            if self.backend.do_due() {
+                self.look(records)?;
+            }
             return Ok(records.len());
         }
         let clock = self.backend.clock();
@@ -105,17 +108,22 @@ impl Consumer {
             if !self.fetcher.help(deadline)? {
                 self.park(heed, due, deadline);
             }
+            self.note_changes();
             if self.look(records)? {
                 return Ok(records.len());
             }
         }
     }
 
+    /// What changes from now on ends a sleep: to be called before the look that is to find nothing.
+    fn note_changes(&mut self) {
+        self.plans_seen = self.backend.plans().map_or(0, Changes::version);
+        self.topics_seen = self.backend.topic_changes().version();
+    }
+
     /// One look at everything that can end a poll. True when there is something to return.
     fn look(&mut self, into: &mut Records) -> Result<bool> {
         self.prepare()?;
-        self.plans_seen = self.backend.plans().map_or(0, Changes::version);
-        self.topics_seen = self.backend.topic_changes().version();
         let context = context(&*self.backend, &self.settings, &self.events);
         self.fetcher.collect(context, &self.settings, into)
     }
@@ -166,6 +174,7 @@ impl Consumer {
             if let Err(error) = self.bell.check_wakeup().and_then(|()| self.backend.check_open()) {
                 break Err(error);
             }
+            self.note_changes();
             let due = self.backend.run_due();
             if deadline.has_passed(self.backend.clock()) {
                 break Ok(true);
@@ -228,7 +237,7 @@ impl Consumer {
     ) -> Result<bool> {
         loop {
             self.prepare()?;
-            self.plans_seen = self.backend.plans().map_or(0, Changes::version);
+            self.note_changes();
             if self.group.as_ref().is_some_and(&done) {
                 return Ok(true);
             }

@@ -28,7 +28,7 @@ impl AutoCommit {
     /// Whether it is time to commit. Plans the first one.
     pub(super) fn is_due(&mut self, clock: &dyn Clock) -> bool {
         let Some(interval) = self.interval else { return false };
-        let now = clock.monotonic();
+        let now = clock.monotonic_coarse();
         let next = *self.next.get_or_insert(now.saturating_add(interval));
         now >= next
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::backend::CommittedOffset;
 use crate::base::TopicId;
+use crate::base::agenda::is_due;
 
 use super::coordinator::{Coordinator, State};
 use super::event::GroupEvent;
@@ -21,12 +22,29 @@ use super::pulse::nanos;
 use super::record::Record;
 use super::topics::Part;
 
+/// How far the coarse clock is behind at most.
+const COARSE: Duration = Duration::from_millis(10);
+
 impl Coordinator {
     /// How long until something may be due.
     pub fn next_due(&self) -> Option<Duration> {
         let due = self.due.load(Ordering::SeqCst);
         let left = || Duration::from_nanos(due).saturating_sub(self.clock.monotonic());
         (due < u64::MAX - 1).then(left)
+    }
+
+    /// The time, or so much later as a clock that is cheap to read may be behind: nobody is late
+    /// too soon.
+    pub(super) fn now_or_later(&self) -> Duration {
+        let behind = if self.clock.is_real() { COARSE } else { Duration::ZERO };
+        self.clock.monotonic_coarse().saturating_add(behind)
+    }
+
+    /// Whether something may be due, by a clock that may be somewhat late.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        let due = self.due.load(Ordering::SeqCst);
+        due < u64::MAX - 1 && is_due(due, &*self.clock)
     }
 
     /// Does what is due. How long until there may be more.

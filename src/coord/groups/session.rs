@@ -136,11 +136,13 @@ impl GroupSession for Session {
 
     fn poll_began(&self) {
         self.pulse.begin();
-        self.coordinator.run_due();
+        if self.coordinator.is_due() {
+            self.coordinator.run_due();
+        }
     }
 
     fn poll_ended(&self) {
-        let now = self.coordinator.clock.monotonic();
+        let now = self.coordinator.now_or_later();
         self.pulse.rest(now);
         // Nobody is called: who sleeps has counted this poll as one that ends.
         let _ = self.coordinator.plan(now.saturating_add(self.max_poll_interval));

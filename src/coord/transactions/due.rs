@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::base::agenda::is_due;
 use crate::base::wait::Deadline;
 
 use super::coordinator::{Coordinator, InHand};
@@ -28,6 +29,12 @@ impl Coordinator {
         let due = self.due.load(Ordering::SeqCst);
         let left = || Duration::from_nanos(due).saturating_sub(self.clock.monotonic());
         (due < u64::MAX).then(left)
+    }
+
+    /// Whether something may be due, by a clock that may be somewhat late.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        is_due(self.due.load(Ordering::SeqCst), &*self.clock)
     }
 
     /// Does what is due. How long until there may be more.
