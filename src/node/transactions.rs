@@ -1,5 +1,8 @@
 //! Transactions as an operator handles them, and what the node tells their coordinator.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
