@@ -15,7 +15,7 @@ pub struct CompactionOptions {
 }
 
 impl CompactionOptions {
-    /// Only this topic. Default: all compacted ones, `__consumer_offsets` too.
+    /// Only this topic. Default: all compacted ones, the log's own too.
     #[must_use]
     pub fn topic(mut self, name: &str) -> Self {
         self.topic = Some(name.to_owned());

@@ -141,8 +141,7 @@ impl Node {
         shared.plant(options.planted);
         shared.note_manifest();
         let topics = Arc::new(RwLock::new(topics));
-        let housekeeping =
-            Housekeeping::new(shared, &topics, vec![Arc::clone(groups.partition())], &config);
+        let housekeeping = Housekeeping::new(shared, &topics, (&groups, &transactions), &config);
         let mut workers = Vec::new();
         if options.background && options.home.is_some() {
             workers.push(Worker::start("alluvium-flush", Arc::clone(shared))?);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::{Clock, Error, ErrorKind, LogConfig};
+use crate::coord::{groups, transactions};
 use crate::log::{CompactionPass, PartitionKey, Slice, Verdict};
 use crate::partition::{Beginning, Partition, Shared};
 
@@ -20,12 +21,16 @@ const SLICE_TIME: Duration = Duration::from_millis(5);
 /// A partition that failed is left alone for so long.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// Whose topics are compacted too.
+pub type Coordinators<'c> = (&'c groups::Coordinator, &'c Arc<transactions::Coordinator>);
+
 /// Compacts the partitions of a log, on whatever thread.
 pub struct Compactor {
     shared: Arc<Shared>,
     topics: Arc<OpenTopics>,
     /// Those of the log's own topics.
-    own: Vec<Arc<Partition>>,
+    own: [Arc<Partition>; 2],
+    transactions: Arc<transactions::Coordinator>,
     rules: Rules,
     /// Held for a slice, or as long as somebody who asked for it waits.
     state: Mutex<State>,
@@ -71,7 +76,7 @@ impl Compactor {
     pub fn new(
         shared: &Arc<Shared>,
         topics: &Arc<OpenTopics>,
-        own: Vec<Arc<Partition>>,
+        (groups, transactions): Coordinators<'_>,
         config: &LogConfig,
     ) -> Self {
         let rules = Rules {
@@ -81,7 +86,9 @@ impl Compactor {
             backoff: Duration::from_millis(config.cleaner_backoff_ms),
         };
         let (shared, topics) = (Arc::clone(shared), Arc::clone(topics));
-        Self { shared, topics, own, rules, state: Mutex::default() }
+        let own = [groups.partition(), transactions.partition()].map(Arc::clone);
+        let transactions = Arc::clone(transactions);
+        Self { shared, topics, own, transactions, rules, state: Mutex::default() }
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -101,6 +108,7 @@ impl Compactor {
             return (None, Some(state.not_before));
         }
         if state.run.is_none() {
+            self.transactions.ripen();
             let choice = self.choose(&state.failures, now);
             let Some(partition) = choice.dirtiest else {
                 let waits = choice.waits || !state.failures.is_empty();
@@ -195,6 +203,7 @@ impl Compactor {
     /// throttle: those that are due; with `force` all that have anything to look through.
     pub fn run(&self, topic: Option<&str>, force: bool) -> Vec<PartitionCompaction> {
         let mut state = self.state.lock();
+        self.transactions.ripen();
         let mut all = self.compacted(topic);
         all.sort_by(|a, b| a.name().cmp(b.name()));
         let told = all.iter().map(|partition| PartitionCompaction {

@@ -12,7 +12,7 @@ use crate::base::{Clock, ClockWatch, LogConfig, TopicPartition};
 use crate::partition::{Partition, Relief, Shared};
 
 use super::OpenTopic;
-use super::compaction::Compactor;
+use super::compaction::{Compactor, Coordinators};
 use super::housekeeping_event::{DeletedSegments, HousekeepingEvent};
 use super::worker::Chore;
 
@@ -64,7 +64,7 @@ impl Housekeeping {
     pub fn new(
         shared: &Arc<Shared>,
         topics: &Arc<OpenTopics>,
-        own: Vec<Arc<Partition>>,
+        coordinators: Coordinators<'_>,
         config: &LogConfig,
     ) -> Arc<Self> {
         let clock = shared.clock();
@@ -78,7 +78,7 @@ impl Housekeeping {
         Arc::new(Self {
             shared: Arc::clone(shared),
             topics: Arc::clone(topics),
-            compactor: Compactor::new(shared, topics, own, config),
+            compactor: Compactor::new(shared, topics, coordinators, config),
             check_interval,
             state: Mutex::new(state),
             events: Mutex::default(),

@@ -21,6 +21,8 @@ use super::topics::internal_config;
 use super::{Node, OpenTopic};
 
 const TRANSACTIONS: &str = "__transaction_state";
+/// A transaction leaves some 300 bytes; what is in the segment that is written is not compacted.
+const JOURNAL_SEGMENT_BYTES: u32 = 8 << 20;
 /// The log's own topic of transactions and producers.
 pub(super) const TRANSACTIONS_KEY: PartitionKey =
     PartitionKey { topic_id: TopicId(3), partition: 0 };
@@ -76,10 +78,15 @@ pub(super) fn open_journal(
     found: Vec<FoundChunk>,
     opening: &mut Opening<'_>,
 ) -> Result<Arc<Partition>> {
-    let topic = Arc::new(internal_config(config.durability));
-    let tp = TopicPartition::new(TRANSACTIONS, 0);
-    let spec = PartitionSpec { key: TRANSACTIONS_KEY, tp, config: topic, internal: true };
-    Partition::open(shared, spec, found, opening)
+    let mut topic = internal_config(config.durability);
+    (topic.cleanup_policy.compact, topic.cleanup_policy.delete) = (true, false);
+    topic.segment_bytes = JOURNAL_SEGMENT_BYTES;
+    let (tp, config) = (TopicPartition::new(TRANSACTIONS, 0), Arc::new(topic));
+    let spec = PartitionSpec { key: TRANSACTIONS_KEY, tp, config, internal: true };
+    let journal = Partition::open(shared, spec, found, opening)?;
+    // The coordinator tells when.
+    journal.allow_compaction_below(0);
+    Ok(journal)
 }
 
 /// Ends what an earlier life has left open. Before groups are replayed: what transactions have

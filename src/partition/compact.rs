@@ -27,7 +27,29 @@ impl Partition {
     /// How the partition stands to compaction. Takes no lock that is held over a system call.
     pub fn compaction_standing(&self) -> Standing {
         // The marks first: what they say of is in every later view, or gone.
-        let stable = self.marks_now().stable;
+        self.standing_below(self.compaction_bound())
+    }
+
+    /// How far compaction could come if nobody held it back.
+    pub fn compactable_end(&self) -> u64 {
+        self.standing_below(self.marks_now().stable).bound
+    }
+
+    /// Nothing at or above `offset` is compacted from now on.
+    pub fn allow_compaction_below(&self, offset: u64) {
+        self.compact_below.store(offset, Ordering::Release);
+    }
+
+    /// Whether a disk has taken records of the log away in this life.
+    pub fn has_seen_losses(&self) -> bool {
+        self.shared.losses.any()
+    }
+
+    fn compaction_bound(&self) -> u64 {
+        self.marks_now().stable.min(self.compact_below.load(Ordering::Acquire))
+    }
+
+    fn standing_below(&self, stable: u64) -> Standing {
         let config = self.settings.read().clone();
         let view = self.view.read().clone();
         Standing::of(&view, &config, stable, self.shared.clock.unix_ms())
@@ -45,7 +67,7 @@ impl Partition {
     /// `Closed`.
     pub fn begin_compaction(&self, force: bool, map_bytes: u64) -> Result<Beginning> {
         // In this order: what has ended below is among the aborted ones by now.
-        let stable = self.marks_now().stable;
+        let stable = self.compaction_bound();
         match self.compaction_verdict() {
             (Verdict::NothingNew, standing) if !force || standing.segments == 0 => {
                 return Ok(Beginning::NothingNew);

@@ -37,6 +37,11 @@ impl Losses {
         }
     }
 
+    /// Whether there has been one.
+    pub fn any(&self) -> bool {
+        self.0.lock().count > 0
+    }
+
     /// How many losses there have been, and an error that names those after the first `seen`.
     pub fn since(&self, seen: u64) -> (u64, Option<Error>) {
         let list = self.0.lock();

@@ -100,6 +100,8 @@ pub struct Partition {
     staged: RwLock<Staged>,
     /// The segments as readers see them.
     view: RwLock<Arc<View>>,
+    /// Compaction touches nothing at or above.
+    compact_below: AtomicU64,
     /// How often a compaction has changed them.
     rewritten: AtomicU64,
     /// The aborted transactions whose markers are in no segment yet.
@@ -167,7 +169,7 @@ impl Partition {
         self.close();
     }
 
-    fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 

@@ -158,6 +158,7 @@ impl Partition {
             deleted: std::sync::atomic::AtomicBool::new(false),
             staged: RwLock::new(staged),
             view: RwLock::new(view),
+            compact_below: AtomicU64::new(u64::MAX),
             rewritten: AtomicU64::new(0),
             aborted: RwLock::new(aborted),
             has_gaps: std::sync::atomic::AtomicBool::new(!gaps.is_empty()),

@@ -480,7 +480,7 @@ fn what_is_asked_of_an_unknown_or_uncompacted_topic() {
         assert!(run("plain").unwrap().partitions.is_empty());
         let all = log.admin().run_compaction(CompactionOptions::default()).unwrap();
         let names: Vec<_> = all.partitions.iter().map(|p| p.partition.topic()).collect();
-        assert_eq!(names, ["__consumer_offsets"]);
+        assert_eq!(names, ["__consumer_offsets", "__transaction_state"]);
         let admin = log.admin();
         log.close().unwrap();
         let closed = admin.run_compaction(CompactionOptions::default()).unwrap_err();

@@ -56,7 +56,7 @@ impl Coordinator {
         let (now, wall) = (clock.monotonic(), clock.unix_ms());
         state.watch = ClockWatch::new(now, wall);
         for id in unfinished {
-            let decided = Decided { after: 0, in_hand: false, retry: now };
+            let decided = Decided { at: 0, after: 0, in_hand: false, retry: now };
             state.live.entry(id).or_default().decided = Some(decided);
         }
         Self {

@@ -107,7 +107,8 @@ impl Coordinator {
         let end = self.journal.append(std::slice::from_ref(&record), PATIENCE)?;
         state.registry.apply(record);
         let after = if durable { end } else { 0 };
-        state.set_decided(&who.id, Decided { after, in_hand: true, retry: Duration::ZERO });
+        let (at, retry) = (end.saturating_sub(1), Duration::ZERO);
+        state.set_decided(&who.id, Decided { at, after, in_hand: true, retry });
         Ok(after)
     }
 
@@ -155,10 +156,11 @@ impl Coordinator {
         let changed_ms = self.clock.unix_ms();
         let record =
             Record::Transaction(Arc::clone(id), Some(Entry { stage, changed_ms, ..entry }));
+        let at = self.partition().marks_now().end;
         drop(self.journal.append(std::slice::from_ref(&record), Duration::ZERO));
         state.registry.apply(record);
         let retry = self.clock.monotonic();
-        state.set_decided(id, Decided { after: 0, in_hand: false, retry });
+        state.set_decided(id, Decided { at, after: 0, in_hand: false, retry });
         if let (Some(live), Some(why)) = (state.live.get_mut(id), why) {
             live.ended = Some((entry.stamp(), why));
         }

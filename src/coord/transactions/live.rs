@@ -11,6 +11,7 @@ use crate::base::{ClockWatch, Error, ErrorKind, Planted, Result};
 use super::participants::Participants;
 use super::record::Entry;
 use super::registry::Registry;
+use super::ripening::Ripening;
 
 /// What a log decides for all transactions.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,8 @@ pub(super) struct State {
     /// What was told of ids of earlier lives may be older than what partitions know.
     pub(super) distrusts_epochs: bool,
     pub(super) sessions: u64,
+    /// How far the journal may be compacted.
+    pub(super) ripening: Ripening,
 }
 
 /// A transactional id in this life of the log.
@@ -74,6 +77,8 @@ pub(super) enum Ended {
 /// A decision that is on its way to the partitions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decided {
+    /// Where the journal tells of it, or ended before.
+    pub(super) at: u64,
     /// The journal's end that must be durable before anybody is told; 0: nothing must be.
     pub(super) after: u64,
     /// A thread is at it.

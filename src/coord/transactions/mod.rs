@@ -21,6 +21,7 @@ mod participants;
 mod record;
 mod recover;
 mod registry;
+mod ripening;
 mod serve;
 mod view;
 

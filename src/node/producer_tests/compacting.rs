@@ -71,8 +71,9 @@ fn a57_the_last_marker_of_a_producer_stays() {
         bed.clock.advance(2 * DAY);
     }
     assert_eq!(offsets(&bed), (vec![2], 3));
+    let left = disk.kill();
     drop(bed);
-    let bed = open(&disk.kill());
+    let bed = open(&left);
     // Told again, the end is the one that is known: it was found.
     assert_eq!(bed.end(TXN, 0, false).unwrap(), marker);
     assert_eq!(bed.all(), ["a:2"]);
@@ -103,8 +104,9 @@ fn a57_a_marker_goes_after_the_records_of_its_transaction_and_the_retention_of_d
             bed.clock.advance(DAY);
             assert_eq!(compact(&bed), then, "the marker of what is left stays");
         }
+        let images = [disk.kill(), disk.power_cut(1)];
         drop(bed);
-        for left in [disk.kill(), disk.power_cut(1)] {
+        for left in images {
             let bed = open(&left);
             assert_eq!(bed.all(), ["b:kept", "a:the newest"]);
             assert_eq!(bed.committed(), bed.all());

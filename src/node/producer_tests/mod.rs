@@ -1,6 +1,6 @@
 //! Producers with ids and transactions, as a partition of a log keeps them.
 
-mod bed;
+pub(super) mod bed;
 mod compacting;
 mod crashes;
 mod numbered;
