@@ -15,6 +15,7 @@
 //!    taken any more; see `pins.rs` for the order of the reads before.
 
 use std::fmt;
+use std::io;
 use std::slice;
 use std::sync::{Arc, Weak};
 
@@ -73,6 +74,17 @@ impl Span {
     #[must_use]
     pub fn region(&self) -> u64 {
         region_identity(&self.region)
+    }
+
+    /// Makes sure that its bytes can be read and written without a signal: brings its pages into
+    /// memory if that was not done before. A new map has none of them there.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a page that cannot be brought in: a broken sector, no space left
+    /// behind a hole. Whoever touches the span then risks the signal.
+    pub fn bring_in(&self) -> io::Result<()> {
+        self.region.bring_in(self.start, self.len)
     }
 
     /// Cuts it in two: the first `mid` bytes and the others.

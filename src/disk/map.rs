@@ -9,14 +9,13 @@
 use std::alloc::{self, Layout};
 use std::any::Any;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use memmap2::MmapOptions;
+use memmap2::{MmapMut, MmapOptions};
 use parking_lot::Mutex;
 
 use super::block::Span;
@@ -28,6 +27,8 @@ const HEAP_ALIGN: usize = 64;
 pub(super) struct Region {
     base: NonNull<u8>,
     len: usize,
+    /// Which of its pages may be missing, where that is possible.
+    pages: Option<Pages>,
     /// Dropped with the last span, block or pin; this ends the memory's life.
     _owner: Box<dyn Any + Send + Sync>,
 }
@@ -45,7 +46,7 @@ impl Region {
     /// `len` bytes from `base` on are initialized, may be read and written until `owner` is
     /// dropped, and nobody else in this process does either as long.
     unsafe fn new(base: NonNull<u8>, len: usize, owner: Box<dyn Any + Send + Sync>) -> Region {
-        Region { base, len, _owner: owner }
+        Region { base, len, pages: None, _owner: owner }
     }
 
     /// Zeroed memory from the heap.
@@ -74,6 +75,11 @@ impl Region {
     /// How many bytes it has.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// See [`Span::bring_in`].
+    pub(super) fn bring_in(&self, start: usize, len: usize) -> io::Result<()> {
+        self.pages.as_ref().map_or(Ok(()), |pages| pages.bring_in(start, len))
     }
 }
 
@@ -118,10 +124,9 @@ pub(super) fn sealed(file: &File, len: usize) -> io::Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
-/// Maps the file at `path` to write to it, once: a second map of it, in this process or another,
-/// is refused with `WouldBlock` as long as the memory or the file lives.
-pub(super) fn shared(path: &Path, len: usize) -> io::Result<(Span, Arc<File>)> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+/// Maps the file to write to it, once: a second map of it, in this process or another, is refused
+/// with `WouldBlock` as long as the memory or the file lives.
+pub(super) fn shared(file: File, len: usize) -> io::Result<(Span, Arc<File>)> {
     // Two maps of one file would be two owners of the same bytes. The lock belongs to this very
     // handle, which lives as long as the region.
     file.try_lock()?;
@@ -135,21 +140,24 @@ pub(super) fn shared(path: &Path, len: usize) -> io::Result<(Span, Arc<File>)> {
 /// Only where syncing a file is certain to reach what was stored to its maps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn map_whole(file: Arc<File>, len: usize) -> io::Result<Span> {
-    if len == 0 || file.metadata()?.len() != len as u64 {
+    let data = file.metadata()?;
+    if len == 0 || data.len() != len as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the length of the file"));
     }
-    let has_holes = has_holes(&file.metadata()?);
     // SAFETY: the file has `len` bytes, and the module's contract says that nobody cuts it.
     let mut map = unsafe { MmapOptions::new().len(len).map_mut(&*file)? };
-    prefault(&map, has_holes)?;
+    prepare(&map, has_holes(&data))?;
     let Some(base) = NonNull::new(map.as_mut_ptr()) else {
         return Err(io::ErrorKind::AddrNotAvailable.into());
     };
+    let map = Arc::new(map);
+    let pages =
+        Pages { map: Arc::clone(&map), missing: Mutex::new(vec![true; len.div_ceil(PAGE)]) };
     // SAFETY: `base` points to `len` mapped, readable and writable bytes until `map` is dropped,
     // and nothing but the region has a pointer to them: `map` is never dereferenced again and
     // there is no other map of this file.
     let region = unsafe { Region::new(base, len, Box::new((map, file))) };
-    Ok(Span::whole(region))
+    Ok(Span::whole(Region { pages: Some(pages), ..region }))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -176,36 +184,71 @@ fn has_holes(data: &std::fs::Metadata) -> bool {
     data.blocks().saturating_mul(BLOCK) < data.len()
 }
 
-/// Brings in all pages, to be read: for writing it would make every one of them dirty, and the
-/// first sync write all of the stage. The first store to a page since the last sync costs a fault
-/// either way. Where there are holes they are filled now, while it can be refused.
-#[cfg(target_os = "linux")]
-fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
-    use memmap2::Advice;
-    // Both are best effort, with one exception: EFAULT says that a store would end in SIGBUS
-    // (no space behind a hole, a broken sector), and an error now is better than a signal then.
-    let _ = map.advise(Advice::Random);
-    let populate = if has_holes { Advice::PopulateWrite } else { Advice::PopulateRead };
-    match map.advise(populate) {
-        Err(error)
-            if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::FAULT) =>
-        {
-            Err(error)
+/// What pages are counted in here: the least that any system has.
+const PAGE: usize = 4 << 10;
+
+/// The pages of a map, and which of them were not brought in yet.
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
+struct Pages {
+    /// Only asked for its pages, never for its bytes.
+    map: Arc<MmapMut>,
+    missing: Mutex<Vec<bool>>,
+}
+
+impl Pages {
+    fn bring_in(&self, start: usize, len: usize) -> io::Result<()> {
+        let pages = start / PAGE..(start + len).div_ceil(PAGE);
+        let mut missing = self.missing.lock();
+        let missing = missing.get_mut(pages).unwrap_or_default();
+        if missing.contains(&true) {
+            populate(&self.map, start, len)?;
+            missing.fill(false);
         }
-        _ => Ok(()),
+        Ok(())
     }
 }
 
-/// Pages come in with their first use. What has holes is not mapped, because none of them can be
-/// filled while that can be refused.
+/// Where there are holes they are filled now, while it can be refused.
+#[cfg(target_os = "linux")]
+fn prepare(map: &MmapMut, has_holes: bool) -> io::Result<()> {
+    // Best effort: the advice only saves time.
+    let _ = map.advise(memmap2::Advice::Random);
+    if has_holes { refuse_faults(map.advise(memmap2::Advice::PopulateWrite)) } else { Ok(()) }
+}
+
+/// What has holes is not mapped, because none of them can be filled while that can be refused.
 #[cfg(target_os = "android")]
-fn prefault(map: &memmap2::MmapMut, has_holes: bool) -> io::Result<()> {
+fn prepare(map: &MmapMut, has_holes: bool) -> io::Result<()> {
     if has_holes {
         return Err(io::ErrorKind::Unsupported.into());
     }
     // Best effort: the advice only saves time.
     let _ = map.advise(memmap2::Advice::Random);
     Ok(())
+}
+
+/// Brings in pages to be read: for writing it would make every one of them dirty, and the next
+/// sync write all of them. The first store to a page since the last sync costs a fault either way.
+#[cfg(target_os = "linux")]
+fn populate(map: &MmapMut, start: usize, len: usize) -> io::Result<()> {
+    refuse_faults(map.advise_range(memmap2::Advice::PopulateRead, start, len))
+}
+
+/// Pages come in with their first use.
+#[cfg(not(target_os = "linux"))]
+fn populate(_map: &MmapMut, _start: usize, _len: usize) -> io::Result<()> {
+    Ok(())
+}
+
+/// Bringing in pages is best effort, with one exception: EFAULT says that a store would end in
+/// SIGBUS (no space behind a hole, a broken sector), and an error now is better than a signal then.
+#[cfg(target_os = "linux")]
+fn refuse_faults(populated: io::Result<()>) -> io::Result<()> {
+    let Err(error) = populated else { return Ok(()) };
+    match rustix::io::Errno::from_io_error(&error) {
+        Some(rustix::io::Errno::FAULT) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A file without a name that can be mapped again and again, but only once at a time: what a

@@ -96,8 +96,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// `WouldBlock` when somebody else holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
 
-    /// Maps an existing file of exactly `len` bytes as memory that outlives the process.
-    /// `Unsupported` where such maps do not work.
+    /// Maps an existing file of exactly `len` bytes as memory that outlives the process. Whoever
+    /// uses a part of it [brings it in](Span::bring_in) first. `Unsupported` where such maps do not work.
     fn map_shared(&self, path: &Path, len: usize) -> io::Result<SharedMap>;
 
     /// The file system of the directory `dir`, to sync it as a whole. `Unsupported` where that is

@@ -119,10 +119,14 @@ impl Disk for OsDisk {
     }
 
     fn map_shared(&self, path: &Path, len: usize) -> io::Result<SharedMap> {
-        if !self.maps || is_remote(&File::open(path)?) {
+        if !self.maps {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let (memory, file) = map::shared(path, len)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if is_remote(&file) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let (memory, file) = map::shared(file, len)?;
         Ok(SharedMap { memory, file: Arc::new(OsFile { file, maps: self.maps }) })
     }
 
@@ -136,7 +140,10 @@ impl Disk for OsDisk {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn boot_id(&self) -> Option<u128> {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let mut text = [0; 64];
+        let file = File::open("/proc/sys/kernel/random/boot_id").ok()?;
+        let len = read_some(&file, &mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..len)?).ok()?;
         u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
     }
 

@@ -134,6 +134,9 @@ fn sync_parent(disk: &dyn Disk, dir: &Path, was_there: bool) -> Result<()> {
 }
 
 fn check_is_a_log(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    if matches!(Manifest::exists(disk, dir), Ok(true)) {
+        return Ok(());
+    }
     let entries = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
     let names = || entries.iter().map(|entry| entry.name.as_str());
     // A crash while the log is made leaves some of our names and no manifest.
@@ -141,7 +144,7 @@ fn check_is_a_log(disk: &dyn Disk, dir: &Path) -> Result<()> {
         matches!(name, LOCK | SEGMENTS | "manifest.tmp" | "lost+found")
             || name.starts_with("stage-")
     };
-    if names().any(|name| name == "manifest") || names().all(ours) {
+    if names().all(ours) {
         return Ok(());
     }
     let what = if names().any(|name| name == UNFINISHED) {
@@ -313,6 +316,13 @@ impl LogFiles {
     #[must_use]
     pub fn may_have_lost_power(&self) -> bool {
         self.boot.may_have_lost_power(self.boot_id)
+    }
+
+    /// The life that closed the log, where the operating system has run without a break since then.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<u32> {
+        let same_boot = self.boot_id.is_some() && self.boot_id == self.boot.boot_id();
+        (self.boot.is_clean() && same_boot).then(|| self.boot.incarnation())
     }
 
     /// The record that recovery is complete, after a loss of power.

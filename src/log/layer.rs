@@ -116,7 +116,7 @@ impl Layer {
         self.segment.files.loaded(self.segment.number, || self.load(file_len, crc))
     }
 
-    fn cursor_at(&self, source: Source, entry: Option<Entry>) -> Cursor {
+    pub(super) fn cursor_at(&self, source: Source, entry: Option<Entry>) -> Cursor {
         let base = self.segment.base_offset;
         // An entry of a live index may lie behind this snapshot's end: search from the front.
         let entry = entry.filter(|entry| u64::from(entry.position) < self.data_len);
@@ -301,7 +301,8 @@ impl Layer {
     pub(super) fn reopen(&self, file_len: u64, footer_crc: u32) -> Result<(Vec<Entry>, i64)> {
         let segment = &*self.segment;
         let mut source = Source::read(segment.file()?);
-        let head = self.slice(&mut source, 0, SEGMENT_HEADER_BYTES as u64, file_len)?;
+        let head = SEGMENT_HEADER_BYTES as u64;
+        let head = self.slice(&mut source, 0, head, file_len.min(head))?;
         let header = segment.check_header(&head).map_err(|flaw| segment.header_error(flaw))?;
         let entries = match self.footer(&mut source, file_len, footer_crc)? {
             Some(footer) => index::unpack(&footer.entries),

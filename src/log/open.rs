@@ -9,7 +9,7 @@ use super::cursor::{Cursor, Trouble};
 use super::dir::FOUND_MARK;
 use super::files::LogFiles;
 use super::gaps::Gaps;
-use super::index::{Indexer, Target};
+use super::index::Indexer;
 use super::key::PartitionKey;
 use super::layer::Layer;
 use super::manifest::{SegmentEnd, SegmentState};
@@ -199,7 +199,8 @@ impl<'a> Opening<'a> {
     }
 
     fn first_timestamp(&self, layer: &Layer) -> Result<Option<i64>> {
-        let mut cursor = layer.cursor(Target::Offset(0))?;
+        let source = Source::read(layer.segment.file()?).wanted(0);
+        let mut cursor = layer.cursor_at(source, None);
         let header = cursor.header();
         let header = header.map_err(|t| t.into_error(&layer.segment, layer.segment.base_offset))?;
         Ok(header.and_then(|header| header.max_timestamp()))

@@ -144,8 +144,7 @@ impl Node {
         let housekeeping = Housekeeping::new(shared, &topics, (&groups, &transactions), &config);
         let mut workers = Vec::new();
         if options.background && options.home.is_some() {
-            workers.push(Worker::start("alluvium-flush", Arc::clone(shared))?);
-            workers.push(Worker::start("alluvium-keep", Arc::clone(&housekeeping))?);
+            workers.push(start_workers(shared, &housekeeping)?);
         }
         Ok(Arc::new(Node {
             options,
@@ -166,6 +165,16 @@ impl Node {
             closed: Stop::default(),
         }))
     }
+}
+
+/// Starts the two threads of a log.
+fn start_workers(shared: &Arc<Shared>, housekeeping: &Arc<Housekeeping>) -> Result<Worker> {
+    let (files, housekeeping) = (Arc::clone(shared.files()), Arc::clone(housekeeping));
+    let keep = move || {
+        let keeper = Worker::start("alluvium-keep", housekeeping);
+        keeper.map_err(|error| files.warn(error)).ok()
+    };
+    Worker::start_before("alluvium-flush", Arc::clone(shared), keep)
 }
 
 /// The disk that was given, or the one that goes without saying, which is noted.
@@ -221,11 +230,12 @@ fn open_stage(
     let Some(known) = files.boot_state().stage() else {
         renew_stage(options, files, 1)?;
         let path = stage_path(dir, 1);
-        let fresh = Stage::open(disk, &path, files.log_id(), incarnation)?.stage;
+        let fresh = Stage::open(disk, &path, files.log_id(), incarnation, None)?.stage;
         return Ok((fresh, Chunks::new()));
     };
     let mut path = stage_path(dir, known.number);
-    let mut opened = Stage::open(disk, &path, files.log_id(), incarnation)?;
+    let closed_by = files.closed_by();
+    let mut opened = Stage::open(disk, &path, files.log_id(), incarnation, closed_by)?;
     report.torn_chunks = opened.torn_chunks as u64;
     if opened.chunks.is_empty() && known.bytes != options.stage_bytes as u64 {
         drop(opened);
@@ -237,7 +247,7 @@ fn open_stage(
             }
             Err(error) => return Err(error),
         }
-        opened = Stage::open(disk, &path, files.log_id(), incarnation)?;
+        opened = Stage::open(disk, &path, files.log_id(), incarnation, closed_by)?;
     }
     Ok((opened.stage, by_partition(opened.chunks)))
 }

@@ -168,6 +168,7 @@ impl Node {
         outcome?;
         self.shared.files().mark_closed(ends)?;
         self.shared.note_manifest();
+        self.shared.stage().note_left();
         Ok(())
     }
 

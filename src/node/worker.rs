@@ -16,6 +16,8 @@ use crate::base::{Clock, Error, ErrorKind, Result};
 pub struct Worker {
     thread: JoinHandle<()>,
     stop: Arc<Stop>,
+    /// The one that it started.
+    next: Arc<Mutex<Option<Worker>>>,
 }
 
 /// Work for a thread of its own.
@@ -43,9 +45,22 @@ struct Stop {
 impl Worker {
     /// Starts the thread.
     pub fn start(name: &str, chore: Arc<impl Chore>) -> Result<Self> {
+        Self::start_before(name, chore, || None)
+    }
+
+    /// Starts the thread, which first of all calls `next`: so whoever opens a log starts one
+    /// thread and not two. What comes of `next` ends with this one.
+    pub fn start_before(
+        name: &str,
+        chore: Arc<impl Chore>,
+        next: impl FnOnce() -> Option<Worker> + Send + 'static,
+    ) -> Result<Self> {
         let stop = Arc::new(Stop::default());
         let stopped = Arc::clone(&stop);
+        let started = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&started);
         let run = move || {
+            *place.lock() = next();
             let parker = Parker::new();
             *stopped.waker.lock() = Some(parker.waker());
             work(&*chore, &stopped.asked, &parker);
@@ -55,10 +70,10 @@ impl Worker {
             Error::new(ErrorKind::StorageError, message).with_source(e)
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(failed)?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, next: started })
     }
 
-    /// Ends the thread and waits for it.
+    /// Ends the thread, and the one that it started, and waits for both.
     pub fn stop(self) {
         self.stop.asked.store(true, Ordering::Release);
         let waker = self.stop.waker.lock().take();
@@ -68,6 +83,10 @@ impl Worker {
         // The last handle may be dropped by the thread itself: it cannot wait for itself.
         if self.thread.thread().id() != thread::current().id() {
             drop(self.thread.join());
+        }
+        let next = self.next.lock().take();
+        if let Some(next) = next {
+            next.stop();
         }
     }
 }

@@ -379,7 +379,7 @@ impl Partition {
         let (topic_id, partition) = (self.key.topic_id, self.key.partition);
         let base = appender.next_offset;
         let chunk = self.shared.stage.begin_chunk(want, topic_id, partition, base, Vec::new());
-        let Some(chunk) = chunk else { return Ok(false) };
+        let Some(chunk) = chunk.map_err(|e| self.error(e))? else { return Ok(false) };
         let first = !std::mem::replace(&mut appender.held, true);
         appender.install(chunk);
         drop(appender);

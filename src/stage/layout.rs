@@ -75,6 +75,17 @@ impl Identity {
         })
     }
 
+    /// Whether the beginning of `chunk` is an identity, or nearly so: what bits flipped in it have
+    /// left is to be counted. Else it is what a longer chunk once held there.
+    pub fn is_claimed(chunk: &[u8]) -> bool {
+        let Some(head) = chunk.first_chunk::<64>() else { return false };
+        let len = read_u32(head, 8).unwrap_or(0) as usize;
+        let has_magic = read_u32(head, 0) == Some(MAGIC);
+        let has_length = len.is_power_of_two() && (MIN_CHUNK..=MAX_CHUNK).contains(&len);
+        let unused = [5..8, 44..48, 56..60].into_iter().flat_map(|range| &head[range]);
+        has_magic || (has_length && unused.fold(0, |all, byte| all | byte) == 0)
+    }
+
     /// Salt of the batch headers in this chunk: a header of another chunk never validates.
     pub fn salt(&self) -> u32 {
         salt_in(&self.encode())

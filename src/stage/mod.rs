@@ -1,6 +1,6 @@
 //! Floor 2: the write-ahead stage.
 //!
-//! A small ring of chunks, pre-faulted and shared with the file system's cache, in which records
+//! A small ring of chunks, in blocks that exist, and shared with the file system's cache, in which records
 //! stand from the moment of their append until their batch has settled in a segment. A store to
 //! it survives the death of the process; one sync of its file makes every partition's records
 //! survive a power cut. Staged bytes are trusted because they check, never because of who left
@@ -9,6 +9,7 @@
 mod chunk;
 pub mod fuzz;
 mod layout;
+mod left;
 mod pool;
 mod recover;
 mod slab;

@@ -1,6 +1,7 @@
 //! Who may use which part of the stage: a buddy allocator over spans.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -85,9 +86,13 @@ impl Pool {
     }
 
     /// A span of `wanted` bytes, or a smaller one of whole pages and at least `least` bytes; both are
-    /// lengths of chunks, `wanted` is not below `least`.
+    /// lengths of chunks, `wanted` is not below `least`. Its pages are there.
     /// `None` when there is none, or only what is kept back and `internal` is false.
-    pub fn take(&self, least: usize, wanted: usize, internal: bool) -> Option<Span> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a page that cannot be brought in; the span stays free.
+    pub fn take(&self, least: usize, wanted: usize, internal: bool) -> io::Result<Option<Span>> {
         let mut inner = self.inner.lock();
         inner.retry_pinned();
         let mut size = wanted.clamp(SMALL_CHUNK, MAX_CHUNK);
@@ -95,7 +100,8 @@ impl Pool {
             let span = inner.take_sized(size, internal);
             // A small chunk is no substitute for a page: who fills pages would soon be back, and
             // settle for every few records.
-            if span.is_some() || size <= MIN_CHUNK || size / 2 < least {
+            let found = !matches!(span, Ok(None));
+            if found || size <= MIN_CHUNK || size / 2 < least {
                 break span;
             }
             size /= 2;
@@ -124,6 +130,14 @@ impl Pool {
 
     fn note(&self, inner: &Inner) {
         self.free.store(inner.whole + inner.free_small, Ordering::Relaxed);
+    }
+
+    /// Where no chunk stands: position and length of each free span, in no particular order.
+    /// Nothing for a stage on the heap.
+    pub(super) fn free_spans(&self) -> Vec<(usize, usize)> {
+        let inner = self.inner.lock();
+        let spans = inner.orders.iter().flat_map(BTreeMap::values);
+        spans.map(|span| (span.position(), span.len())).collect()
     }
 
     /// Gives all free memory up, for a log that is closed.
@@ -156,36 +170,33 @@ impl Inner {
         }
     }
 
-    fn take_sized(&mut self, size: usize, internal: bool) -> Option<Span> {
+    fn take_sized(&mut self, size: usize, internal: bool) -> io::Result<Option<Span>> {
         let kept_back = if internal { 0 } else { RESERVED };
         if size == SMALL_CHUNK {
             return self.take_small(kept_back);
         }
         if self.whole < size + kept_back {
-            return None;
+            return Ok(None);
         }
-        let span = if self.heap { self.take_heap(size) } else { self.take_mapped(order_of(size)) };
-        self.whole -= span.as_ref().map_or(0, Span::len);
-        span
+        if self.heap { Ok(self.take_heap(size)) } else { self.take_mapped(order_of(size)) }
     }
 
-    fn take_small(&mut self, kept_back: usize) -> Option<Span> {
+    fn take_small(&mut self, kept_back: usize) -> io::Result<Option<Span>> {
         if let Some(span) = self.slabs.take() {
             self.free_small -= SMALL_CHUNK;
-            return Some(span);
+            return Ok(Some(span));
         }
         // On the heap a small chunk comes and goes alone.
         let cost = if self.heap { SMALL_CHUNK } else { MIN_CHUNK };
         if self.whole < cost + kept_back {
-            return None;
+            return Ok(None);
         }
-        self.whole -= cost;
         if self.heap {
-            return self.take_heap(SMALL_CHUNK);
+            return Ok(self.take_heap(SMALL_CHUNK));
         }
-        let page = self.take_mapped(0)?;
+        let Some(page) = self.take_mapped(0)? else { return Ok(None) };
         self.free_small += USABLE - SMALL_CHUNK;
-        self.slabs.cut(page)
+        Ok(self.slabs.cut(page))
     }
 
     fn give_back(&mut self, span: Span) {
@@ -204,15 +215,26 @@ impl Inner {
         }
     }
 
-    fn take_mapped(&mut self, order: usize) -> Option<Span> {
-        let from = (order..ORDERS).find(|&o| !self.orders[o].is_empty())?;
-        let (_, mut span) = self.orders[from].pop_first()?;
+    fn take_mapped(&mut self, order: usize) -> io::Result<Option<Span>> {
+        let Some((from, mut span)) = self.first_of(order) else { return Ok(None) };
         for smaller in (order..from).rev() {
             let (first, second) = span.split_at(MIN_CHUNK << smaller);
             self.orders[smaller].insert(second.position(), second);
             span = first;
         }
-        Some(span)
+        self.whole -= span.len();
+        if let Err(error) = span.bring_in() {
+            self.give_whole(span);
+            return Err(error);
+        }
+        Ok(Some(span))
+    }
+
+    /// The first free span of the least order that is not below `order`.
+    fn first_of(&mut self, order: usize) -> Option<(usize, Span)> {
+        let from = (order..ORDERS).find(|&o| !self.orders[o].is_empty())?;
+        let (_, span) = self.orders[from].pop_first()?;
+        Some((from, span))
     }
 
     /// New memory of the heap, or what an earlier chunk of that length gave back.
@@ -220,6 +242,7 @@ impl Inner {
         if size != SMALL_CHUNK
             && let Some(span) = self.loose[order_of(size)].pop()
         {
+            self.whole -= size;
             return Some(span);
         }
         // Idle spans of other sizes are given up for one of this size.
@@ -228,6 +251,7 @@ impl Inner {
             self.unborn += idle.len();
         }
         self.unborn -= size;
+        self.whole -= size;
         Some(Span::heap(size))
     }
 
@@ -283,7 +307,7 @@ mod tests {
     fn what_is_given_back_joins_to_what_it_was() {
         let pool = mapped(4 * MAX_CHUNK);
         let mut taken = Vec::new();
-        while let Some(span) = pool.take(MIN_CHUNK, MIN_CHUNK, true) {
+        while let Some(span) = pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap() {
             taken.push(span);
         }
         assert_eq!(taken.len(), 4 * MAX_CHUNK / MIN_CHUNK);
@@ -291,14 +315,15 @@ mod tests {
         // An odd order of return must not matter.
         taken.rotate_left(37);
         taken.into_iter().for_each(|span| pool.give(span));
-        let all: Vec<_> = std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true)).collect();
+        let all: Vec<_> =
+            std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true).unwrap()).collect();
         assert_eq!(all.len(), 4);
     }
 
     #[test]
     fn small_chunks_share_pages_and_leave_them_whole() {
         for pool in [mapped(2 * MAX_CHUNK), Pool::heap(2 * MAX_CHUNK)] {
-            let take = |internal| pool.take(SMALL_CHUNK, SMALL_CHUNK, internal);
+            let take = |internal| pool.take(SMALL_CHUNK, SMALL_CHUNK, internal).unwrap();
             let mut taken: Vec<_> = std::iter::from_fn(|| take(false)).collect();
             assert!(taken.len() >= 10 * (2 * MAX_CHUNK - RESERVED) / MIN_CHUNK);
             assert!((RESERVED..RESERVED + SMALL_CHUNK).contains(&pool.free_bytes()));
@@ -307,7 +332,7 @@ mod tests {
             taken.rotate_left(1_234);
             taken.into_iter().for_each(|span| pool.give(span));
             assert_eq!(pool.free_bytes(), 2 * MAX_CHUNK);
-            let all = std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true));
+            let all = std::iter::from_fn(|| pool.take(MAX_CHUNK, MAX_CHUNK, true).unwrap());
             assert_eq!(all.count(), 2);
         }
     }
@@ -315,11 +340,11 @@ mod tests {
     #[test]
     fn a_small_chunk_is_there_where_no_page_is() {
         let pool = mapped(RESERVED + 2 * MIN_CHUNK);
-        let span = pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap();
-        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap().len(), MIN_CHUNK);
-        assert!(pool.take(SMALL_CHUNK, MIN_CHUNK, false).is_none(), "it is no substitute");
-        assert_eq!(pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap().len(), SMALL_CHUNK);
-        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().len(), MIN_CHUNK);
+        let span = pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap().unwrap();
+        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap().unwrap().len(), MIN_CHUNK);
+        assert!(pool.take(SMALL_CHUNK, MIN_CHUNK, false).unwrap().is_none(), "it is no substitute");
+        assert_eq!(pool.take(SMALL_CHUNK, SMALL_CHUNK, false).unwrap().unwrap().len(), SMALL_CHUNK);
+        assert_eq!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().unwrap().len(), MIN_CHUNK);
         drop(span);
     }
 
@@ -327,29 +352,33 @@ mod tests {
     fn a_full_stage_keeps_room_for_internal_topics() {
         for pool in [mapped(MAX_CHUNK), Pool::heap(MAX_CHUNK)] {
             let mut taken = Vec::new();
-            while let Some(span) = pool.take(MIN_CHUNK, MIN_CHUNK, false) {
+            while let Some(span) = pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap() {
                 taken.push(span);
             }
             assert_eq!(pool.free_bytes(), RESERVED);
-            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).is_some());
-            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).is_some());
-            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).is_none());
+            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().is_some());
+            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().is_some());
+            assert!(pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().is_none());
         }
     }
 
     #[test]
     fn a_smaller_chunk_serves_when_the_wanted_one_is_not_there() {
         let pool = mapped(2 * MIN_CHUNK + RESERVED);
-        let span = pool.take(MIN_CHUNK, MAX_CHUNK, false).unwrap();
+        let span = pool.take(MIN_CHUNK, MAX_CHUNK, false).unwrap().unwrap();
         assert_eq!(span.len(), 2 * MIN_CHUNK);
-        assert!(pool.take(2 * MIN_CHUNK, MAX_CHUNK, false).is_none());
+        assert!(pool.take(2 * MIN_CHUNK, MAX_CHUNK, false).unwrap().is_none());
     }
 
     #[test]
     fn idle_heap_chunks_of_another_size_are_given_up() {
         let pool = Pool::heap(MAX_CHUNK + RESERVED);
-        let small: Vec<_> = std::iter::from_fn(|| pool.take(MIN_CHUNK, MIN_CHUNK, false)).collect();
+        let small: Vec<_> =
+            std::iter::from_fn(|| pool.take(MIN_CHUNK, MIN_CHUNK, false).unwrap()).collect();
         small.into_iter().for_each(|span| pool.give(span));
-        assert_eq!(pool.take(MAX_CHUNK, MAX_CHUNK, false).map(|s| s.len()), Some(MAX_CHUNK));
+        assert_eq!(
+            pool.take(MAX_CHUNK, MAX_CHUNK, false).unwrap().map(|s| s.len()),
+            Some(MAX_CHUNK)
+        );
     }
 }

@@ -67,7 +67,6 @@ impl FoundChunk {
 pub(super) fn wipe(span: &mut Span) -> bool {
     let len = span.len().min(CHUNK_HEAD);
     let head = &mut span.bytes_mut()[..len];
-    // Every page of the stage is looked at by every open: without leaving early.
     let dirty = head.iter().fold(0, |all, byte| all | byte) != 0;
     if dirty {
         head.fill(0);

@@ -89,6 +89,14 @@ impl Slab {
         Ok(found)
     }
 
+    /// Whether the beginning of `page` is the head of a page that is cut, or nearly so: what bits
+    /// flipped in it have left is to be counted.
+    pub(super) fn is_claimed(page: &[u8]) -> bool {
+        let expected = fields();
+        let words = page.chunks_exact(4).zip(expected.chunks_exact(4));
+        words.filter(|(word, expected)| word == expected).count() > 1
+    }
+
     fn position(&self) -> usize {
         self.head.position()
     }

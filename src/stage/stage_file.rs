@@ -1,6 +1,8 @@
 //! The stage of one log: its pool of chunks, and its file where there is one.
 
 use std::io;
+use std::iter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,8 @@ use crate::base::{Error, ErrorKind, Result, TopicId};
 use crate::disk::{Disk, DiskFile, Span};
 
 use super::chunk::{BatchSpot, Chunk};
-use super::layout::{CHUNK_HEAD, Identity, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK, read_u32, read_u64};
+use super::layout::{Identity, MAX_CHUNK, MIN_CHUNK, SMALL_CHUNK, read_u32, read_u64};
+use super::left;
 use super::pool::Pool;
 use super::recover::{FoundChunk, identity_in, wipe};
 use super::slab::Slab;
@@ -90,7 +93,16 @@ impl Stage {
 
     /// Maps the file `path` (reads it where shared maps do not work), which must be the stage of the log `log_id`, and finds what an
     /// earlier life left in it. Wipes what proves nothing; writes nothing else.
-    pub fn open(disk: &dyn Disk, path: &Path, log_id: u128, incarnation: u32) -> Result<Opened> {
+    ///
+    /// `closed_by` is the life that closed the log, where the operating system has run without a
+    /// break since then: what it noted of the stage still holds.
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        log_id: u128,
+        incarnation: u32,
+        closed_by: Option<u32>,
+    ) -> Result<Opened> {
         let entry = disk.entry(path).map_err(|e| Error::io("look at the stage", path, e))?;
         let Some(entry) = entry else {
             return Err(Error::corrupt(path, "the stage that the manifest names is missing"));
@@ -102,9 +114,14 @@ impl Stage {
         }
         let (memory, file) = load(disk, path, len)?;
         let (first_page, rest) = memory.split_at(FIRST_PAGE);
+        let map = |e| Error::io("map", path, e);
+        first_page.bring_in().map_err(map)?;
         check_first_page(path, first_page.bytes(), len, log_id)?;
         let pool = Pool::mapped(rest.len());
-        let (chunks, torn_chunks) = find_chunks(rest, &pool);
+        let used = closed_by.and_then(|closed_by| left::find(first_page.bytes(), len, closed_by));
+        // Without a note chunks may stand anywhere.
+        let used = used.unwrap_or_else(|| iter::once(FIRST_PAGE..len).collect());
+        let (chunks, torn_chunks) = find_chunks(rest, used, &pool).map_err(map)?;
         let first_page = Mutex::new(first_page);
         let file = file.map(|file| StageFile { path: path.to_owned(), file, first_page });
         let stage = Self::build(pool, file, incarnation);
@@ -140,6 +157,9 @@ impl Stage {
 
     /// A new chunk with room for `least` bytes of payload in one batch, `wanted` bytes long if
     /// the stage has that. `None` when the stage is full.
+    ///
+    /// # Errors
+    /// `StorageError` when a page of it cannot be brought into memory.
     pub fn begin_chunk(
         &self,
         want: ChunkWish,
@@ -147,9 +167,10 @@ impl Stage {
         partition: u32,
         base_offset: u64,
         spots: Vec<BatchSpot>,
-    ) -> Option<Chunk> {
+    ) -> Result<Option<Chunk>> {
         let least = chunk_for(want.payload);
-        let span = self.pool.take(least, want.len.max(least), want.internal)?;
+        let taken = self.pool.take(least, want.len.max(least), want.internal);
+        let Some(span) = taken.map_err(|e| self.unmappable(e))? else { return Ok(None) };
         let identity = Identity {
             incarnation: self.incarnation,
             generation: self.generation.fetch_add(1, Ordering::Relaxed),
@@ -158,7 +179,15 @@ impl Stage {
             base_offset,
             len: span.len() as u32,
         };
-        Some(Chunk::begin(span, identity, spots))
+        Ok(Some(Chunk::begin(span, identity, spots)))
+    }
+
+    #[cold]
+    fn unmappable(&self, error: io::Error) -> Error {
+        match &*self.file.read() {
+            Some(stage) => Error::io("map", &stage.path, error),
+            None => Error::new(ErrorKind::StorageError, "no memory for the stage"),
+        }
     }
 
     /// Makes every store to the stage before this call durable. Nothing to do without a file.
@@ -177,6 +206,15 @@ impl Stage {
         bytes[16..].copy_from_slice(&crc.to_le_bytes());
         let mut page = stage.first_page.lock();
         page.bytes_mut()[WITNESS_AT..WITNESS_AT + 20].copy_from_slice(&bytes);
+    }
+
+    /// Notes where chunks stand, for the next open: this life has closed the log, and takes and
+    /// gives none any more. A kill keeps it; after a power cut nobody asks for it.
+    pub fn note_left(&self) {
+        let Some(stage) = self.file.read().clone() else { return };
+        let len = FIRST_PAGE + self.pool.total_bytes();
+        let mut page = stage.first_page.lock();
+        left::note(page.bytes_mut(), len, self.incarnation, self.pool.free_spans());
     }
 }
 
@@ -252,55 +290,94 @@ fn load_witness(page: &[u8]) -> Option<Witness> {
     Some(Witness { generation: read_u64(bytes, 0)?, len: read_u64(bytes, 8)? })
 }
 
-/// So many pages in front have an empty head: no chunk begins in them, and they are not cut.
+/// So many pages in front claim to begin nothing: no chunk, and no page that is cut.
 fn blank_pages(bytes: &[u8]) -> usize {
-    let is_blank = |page: &&[u8]| {
-        page.get(..CHUNK_HEAD).is_some_and(|head| head.iter().fold(0, |all, byte| all | byte) == 0)
-    };
+    let is_blank = |page: &&[u8]| !Identity::is_claimed(page) && !Slab::is_claimed(page);
     bytes.chunks_exact(MIN_CHUNK).take_while(is_blank).count()
 }
 
-/// Cuts `rest` into the chunks that stand in it; everything else goes to the pool.
-fn find_chunks(rest: Span, pool: &Pool) -> (Vec<FoundChunk>, usize) {
-    let (mut found, mut torn) = (Vec::new(), 0);
-    let mut rest = Some(rest);
-    while let Some(span) = rest.take().filter(|span| span.len() >= MIN_CHUNK) {
-        // Buddies are aligned to the region: the first page shifts them all by one grain.
-        let aligned = 1 << span.position().trailing_zeros().min(MAX_CHUNK.ilog2());
-        let most = span.len().min(aligned);
-        let blank = blank_pages(span.bytes().get(..most).unwrap_or_default());
-        if let Some(order) = blank.checked_ilog2() {
-            // Most of the stage, as a rule: given whole instead of page by page.
-            let (free, after) = span.split_at(MIN_CHUNK << order);
-            rest = Some(after);
-            pool.give(free);
-            continue;
+/// Cuts `rest`, which follows the first page, into the chunks that stand in the `used` parts of it;
+/// everything else goes to the pool.
+fn find_chunks(
+    mut rest: Span,
+    used: Vec<Range<usize>>,
+    pool: &Pool,
+) -> io::Result<(Vec<FoundChunk>, usize)> {
+    let mut found = Found { pool, chunks: Vec::new(), torn: 0 };
+    for part in used {
+        let blank = part.start - rest.position();
+        let (free, behind) = rest.split_at(blank);
+        let (part, behind) = behind.split_at(part.len());
+        rest = behind;
+        give_free(free, pool);
+        part.bring_in()?;
+        found.look_through(part);
+    }
+    give_free(rest, pool);
+    Ok((found.chunks, found.torn))
+}
+
+/// The most that a chunk at the beginning of `span` can have: buddies are aligned to the region, and
+/// the first page shifts them all by one grain.
+fn most(span: &Span) -> usize {
+    let aligned = 1 << span.position().trailing_zeros().min(MAX_CHUNK.ilog2());
+    span.len().min(aligned)
+}
+
+/// Gives a part in which nothing stands to the pool, without a look at it.
+fn give_free(span: Span, pool: &Pool) {
+    let mut rest = span;
+    while rest.len() >= MIN_CHUNK {
+        let order = (most(&rest) / MIN_CHUNK).ilog2();
+        let (free, behind) = rest.split_at(MIN_CHUNK << order);
+        rest = behind;
+        pool.give(free);
+    }
+}
+
+/// What was found in the stage so far.
+struct Found<'a> {
+    pool: &'a Pool,
+    chunks: Vec<FoundChunk>,
+    torn: usize,
+}
+
+impl Found<'_> {
+    fn look_through(&mut self, part: Span) {
+        let mut rest = part;
+        while rest.len() >= MIN_CHUNK {
+            let most = most(&rest);
+            let blank = blank_pages(rest.bytes().get(..most).unwrap_or_default());
+            if let Some(order) = blank.checked_ilog2() {
+                // Most of the stage, as a rule: given whole instead of page by page.
+                let (free, behind) = rest.split_at(MIN_CHUNK << order);
+                rest = behind;
+                self.pool.give(free);
+                continue;
+            }
+            let here = identity_in(rest.bytes()).map(|identity| identity.len as usize);
+            let (piece, behind) =
+                rest.split_at(here.filter(|&len| len <= most).unwrap_or(MIN_CHUNK));
+            rest = behind;
+            self.look_at(piece);
         }
-        let here = identity_in(span.bytes()).map(|identity| identity.len as usize);
-        let len = here.filter(|&len| len <= most).unwrap_or(MIN_CHUNK);
-        let piece = if span.len() > len {
-            let (first, after) = span.split_at(len);
-            rest = Some(after);
-            first
-        } else {
-            span
-        };
+    }
+
+    fn look_at(&mut self, piece: Span) {
         let piece = match Slab::find(piece) {
             Ok(cut) => {
-                found.extend(cut.chunks);
-                torn += cut.torn;
-                pool.adopt_slab(cut.slab);
-                continue;
+                self.chunks.extend(cut.chunks);
+                self.torn += cut.torn;
+                return self.pool.adopt_slab(cut.slab);
             }
             Err(piece) => piece,
         };
         match FoundChunk::read(piece) {
-            Ok(chunk) => found.push(chunk),
+            Ok(chunk) => self.chunks.push(chunk),
             Err(mut span) => {
-                torn += usize::from(wipe(&mut span));
-                pool.give(span);
+                self.torn += usize::from(wipe(&mut span));
+                self.pool.give(span);
             }
         }
     }
-    (found, torn)
 }

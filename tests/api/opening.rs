@@ -1,9 +1,11 @@
 //! Opening a log: what it makes, and what it refuses.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 
-use alluvium::{Durability, ErrorKind, EventLog};
+use alluvium::testing::{Operation, PowerCut, SimDisk};
+use alluvium::{Durability, ErrorKind, EventLog, NewTopic, TopicPartition};
 
 use crate::support::*;
 
@@ -164,4 +166,81 @@ fn a_thousand_logs_in_memory_are_open_at_once() {
         assert_eq!(put(&producer(log), topic.record("v")), 0);
     }
     assert!(logs.iter().all(|(log, _)| read_all(log, &tp("t", 0)).len() == 1));
+}
+
+/// A log whose stage was written all over: calls of some KiB, some of which stay in it.
+fn used_up(disk: &SimDisk) -> EventLog {
+    let log = EventLog::builder().path("/log").disk(disk.clone()).background(false);
+    let log = log.stage_bytes(1 << 20).open().unwrap();
+    let topic = log.create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    let producer = log.producer().build().unwrap();
+    // What stands at the beginning of a page is somebody's value.
+    for n in 0..600 {
+        let record = topic.record(&[0x5A; 5_000]).partition(n % 2);
+        let _ = producer.send(record).unwrap();
+    }
+    producer.flush().unwrap();
+    let _ = producer.send(topic.record(b"the last one").partition(0)).unwrap();
+    log
+}
+
+fn reopen(disk: &SimDisk) -> EventLog {
+    let log = EventLog::builder().path("/log").disk(disk.clone()).background(false);
+    log.stage_bytes(1 << 20).open().unwrap()
+}
+
+fn ends(log: &EventLog) -> Vec<u64> {
+    let of = |partition| TopicPartition::new("t", partition);
+    let ends = log.consumer().build().unwrap().end_offsets(&[of(0), of(1)]).unwrap();
+    ends.iter().map(|(_, offset)| offset).collect()
+}
+
+#[test]
+fn an_open_syncs_once_however_the_stage_was_used() {
+    let disk = SimDisk::new();
+    used_up(&disk).close().unwrap();
+    for _ in 0..2 {
+        disk.start_trace();
+        let log = reopen(&disk);
+        let syncs = disk.trace().into_iter().filter(|traced| traced.operation == Operation::Sync);
+        let synced: Vec<_> = syncs.map(|traced| traced.path).collect();
+        assert_eq!(synced, [Path::new("/log/manifest")]);
+        let admin = log.admin();
+        let report = admin.open_report();
+        assert_eq!((report.clean, report.torn_chunks), (true, 0));
+        assert_eq!(ends(&log), [301, 300]);
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn what_a_life_left_in_the_stage_is_no_torn_chunk() {
+    let disk = SimDisk::new();
+    let log = used_up(&disk);
+    for after in [disk.kill(), disk.power_cut_with(PowerCut::Everything)] {
+        let log = reopen(&after);
+        let admin = log.admin();
+        let report = admin.open_report();
+        assert_eq!((report.clean, report.torn_chunks, report.unproven_bytes), (false, 0, 0));
+        assert_eq!(ends(&log), [301, 300]);
+    }
+    drop(log);
+}
+
+#[test]
+fn what_the_close_noted_of_the_stage_holds_for_one_open_of_one_boot() {
+    let disk = SimDisk::new();
+    used_up(&disk).close().unwrap();
+    // The page cache does not survive: nobody relies on the note, and everything is there.
+    let disk = disk.power_cut_with(PowerCut::Nothing);
+    let log = reopen(&disk);
+    assert_eq!(ends(&log), [301, 300]);
+    log.close().unwrap();
+    // A life that was killed after it is found again, wherever in the stage it began to write.
+    let log = reopen(&disk);
+    let topic = log.topic("t").unwrap();
+    for n in 0..100 {
+        let _ = log.producer().build().unwrap().send(topic.record(&[n; 700]).partition(1)).unwrap();
+    }
+    assert_eq!(ends(&reopen(&disk.kill())), [301, 400]);
 }

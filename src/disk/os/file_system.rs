@@ -8,8 +8,8 @@ use crate::disk::FileSystem;
 /// How many files this process may have open; `None` where the system does not say.
 #[cfg(target_os = "linux")]
 pub(super) fn open_files_limit() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    soft_limit(&limits)
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.and_then(|most| usize::try_from(most).ok())
 }
 
 /// What macOS gives a process that does not ask for more is the least of the systems that do not
@@ -17,13 +17,6 @@ pub(super) fn open_files_limit() -> Option<usize> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open_files_limit() -> Option<usize> {
     cfg!(unix).then_some(256)
-}
-
-#[cfg(target_os = "linux")]
-fn soft_limit(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    // "unlimited" is no number, and none is known then.
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// The file system of the directory `dir`; `Unsupported` where it does not tell of every failure.
@@ -62,8 +55,9 @@ const FIRST_KERNEL: (u32, u32) = (5, 18);
 
 #[cfg(target_os = "linux")]
 fn kernel_tells_failures() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    version(&release).is_some_and(|version| version >= FIRST_KERNEL)
+    let system = rustix::system::uname();
+    let release = system.release().to_str().unwrap_or_default();
+    version(release).is_some_and(|version| version >= FIRST_KERNEL)
 }
 
 #[cfg(target_os = "linux")]
@@ -88,14 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_of_open_files_is_read() {
-        let limits = "Limit  Soft Limit  Hard Limit  Units\n\
-            Max processes  11  22  processes\n\
-            Max open files            1024                 524288               files\n";
-        assert_eq!(soft_limit(limits), Some(1_024));
-        assert_eq!(soft_limit("Max open files  unlimited  unlimited  files"), None);
-        assert_eq!(soft_limit(""), None);
-        assert!(open_files_limit().is_some());
+    fn the_soft_limit_of_open_files_is_the_one_that_the_system_tells() {
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        // "unlimited" is no number, and none is known then.
+        let told = line.unwrap().split_whitespace().next().unwrap().parse().ok();
+        assert_eq!(open_files_limit(), told);
     }
 
     #[test]

@@ -167,6 +167,27 @@ fn a_file_is_mapped_to_write_only_once_at_a_time() {
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// What a file system without space or a broken disk would do to a store.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_that_is_not_there_is_an_error_when_it_is_brought_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, path) = (OsDisk::new(), dir.path().join("stage"));
+    let file = disk.create(&path).unwrap();
+    file.write_at(&[&vec![1; 5 * 4096]], 0).unwrap();
+    let map = disk.map_shared(&path, 5 * 4096).unwrap();
+    let (first, rest) = map.memory.split_at(4096);
+    let (second, last) = rest.split_at(4096);
+    first.bring_in().unwrap();
+    file.set_len(2 * 4096).unwrap();
+    assert_eq!(last.bring_in().unwrap_err().raw_os_error(), Some(14));
+    assert_eq!(last.bring_in().unwrap_err().raw_os_error(), Some(14), "it stays one");
+    second.bring_in().unwrap();
+    assert_eq!((first.bytes()[0], second.bytes()[4095]), (1, 1));
+    file.set_len(5 * 4096).unwrap();
+    last.bring_in().unwrap();
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_boot_has_one_identity() {

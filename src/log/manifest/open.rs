@@ -1,5 +1,6 @@
 //! Making a manifest, and opening it again.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,12 +89,14 @@ impl Manifest {
         dir: &Path,
         witness: Witness,
     ) -> Result<(Manifest, ManifestState, ManifestReport)> {
-        if !Self::exists(&*disk, dir)? {
-            let why = format!("{} has no manifest", dir.display());
-            return Err(Error::new(ErrorKind::NotALog, why).with_path(dir));
-        }
         let path = dir.join(NAME);
-        let file = disk.open(&path).map_err(|e| Error::io("open", &path, e))?;
+        let file = disk.open(&path).map_err(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Error::io("open", &path, error);
+            }
+            let why = format!("{} has no manifest", dir.display());
+            Error::new(ErrorKind::NotALog, why).with_path(dir)
+        })?;
         let bytes = read_all(&*file, &path)?;
         let reading = read::read(&path, &bytes, witness)?;
         let report = ManifestReport {
