@@ -26,6 +26,8 @@ pub fn rows() -> Vec<Row> {
         scan("scan active", LARGE, || active(LARGE)),
         scan("scan sealed", HUGE, || sealed(HUGE)),
         scan("scan active", HUGE, || active(HUGE)),
+        unchecked("scan sealed, unchecked", SMALL, || sealed(SMALL)),
+        unchecked("scan sealed, unchecked", LARGE, || sealed(LARGE)),
         scan("scan in memory", SMALL, || filled(Plan::new(Memory), SMALL).into()),
         point("read one by offset, sealed", MAPPED_READ, || sealed(SMALL)),
         point("read one by offset, active", MAPPED_READ, || active(SMALL)),
@@ -129,9 +131,23 @@ fn reader_with(log: &EventLog, number: u32, settings: &[(&str, &str)]) -> Consum
 }
 
 fn scan(what: &str, value: usize, make: fn() -> Library) -> Row {
+    scan_with(what, value, &[], make).aim(1.82)
+}
+
+/// Without the checksums of batches.
+fn unchecked(what: &str, value: usize, make: fn() -> Library) -> Row {
+    scan_with(what, value, &[("check.crcs", "false")], make).aim(1.11)
+}
+
+fn scan_with(
+    what: &str,
+    value: usize,
+    settings: &'static [(&str, &str)],
+    make: fn() -> Library,
+) -> Row {
     let row = Row::new("read", format!("{what}, {value} B"), move || {
         let library = make();
-        let mut consumer = reader(&library.log, 0);
+        let mut consumer = reader_with(&library.log, 0, settings);
         let mut records = Records::default();
         let count = count_of(value);
         move || {
@@ -148,7 +164,7 @@ fn scan(what: &str, value: usize, make: fn() -> Library) -> Row {
             Sample::new(elapsed, count)
         }
     });
-    row.limited_by(WALK, encoded_len(value) as f64).aim(1.82)
+    row.limited_by(WALK, encoded_len(value) as f64)
 }
 
 /// A seek to an offset and a poll of the record that stands there. It cannot be had without the

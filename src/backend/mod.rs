@@ -261,8 +261,20 @@ pub struct Fetch {
     /// What the reader sees of transactions. Batches of which it sees nothing, and control
     /// batches at either level, are left out, or come without a payload.
     pub isolation: Isolation,
+    /// Whether the checksum of each batch is to be computed (`check.crcs`). Without it damaged
+    /// records may come as they are, or as bytes that are no records; which batches there are,
+    /// how long they are and which offsets they have is proven by their headers either way.
+    pub check_crcs: bool,
     /// Where the last fetch ended; [`FetchHint::default`] at first.
     pub hint: FetchHint,
+}
+
+impl Fetch {
+    /// A request of a reader that has not read before, and takes nothing on trust.
+    pub fn new(from: u64, max_bytes: usize) -> Self {
+        let (isolation, hint) = (Isolation::ReadUncommitted, FetchHint::default());
+        Self { from, max_bytes, isolation, check_crcs: true, hint }
+    }
 }
 
 /// Where a fetch ended, so that the next one need not search. Only ever a hint.

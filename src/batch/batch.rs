@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 
-use super::damage::Damage;
-use super::header::{BatchHeader, payload_crc, verify};
+use super::header::{BatchHeader, payload_crc};
 use super::reader::RecordReader;
 use super::record::{encode_record, encoded_len, timestamp_delta};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::record::RawRecord;
 
-/// A batch as read: its header, and a payload that is known to be the header's.
+/// A batch as read: its header, and what stood behind it.
+///
+/// [`verify`](super::verify) tells whether they belong together.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// What is known of the batch.
@@ -19,16 +20,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch out of a header and the payload that stood behind it.
-    ///
-    /// # Errors
-    ///
-    /// When the payload's length or checksum is not the header's.
-    pub fn verified(header: BatchHeader, payload: Bytes) -> Result<Batch, Damage> {
-        verify(&header, &payload)?;
-        Ok(Batch { header, payload })
-    }
-
     /// Encodes `records` as one batch at `base_offset`, with a checksum, for callers that
     /// are not in a hurry. Records without a timestamp get `now_ms`, or none.
     ///

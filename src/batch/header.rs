@@ -224,10 +224,31 @@ pub fn payload_crc(payload: &[u8]) -> u32 {
 ///
 /// Another length or another checksum.
 pub fn verify(header: &BatchHeader, payload: &[u8]) -> Result<(), Damage> {
+    verify_in_pieces(header, payload, usize::MAX, |_| ())
+}
+
+/// As [`verify`], and calls `before` with the position of each piece of `piece` bytes before it
+/// reads that, so that the caller can see to it that bytes are near when they are needed.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_in_pieces(
+    header: &BatchHeader,
+    payload: &[u8],
+    piece: usize,
+    mut before: impl FnMut(usize),
+) -> Result<(), Damage> {
     if payload.len() as u64 != u64::from(header.payload_len) {
         return Err(Damage::new("batch payload has another length than its header says"));
     }
-    if payload_crc(payload) != header.payload_crc {
+    let (mut hasher, mut position) = (crc32fast::Hasher::new(), 0);
+    for bytes in payload.chunks(piece) {
+        before(position);
+        hasher.update(bytes);
+        position += bytes.len();
+    }
+    if hasher.finalize() != header.payload_crc {
         return Err(Damage::new("batch payload checksum does not match"));
     }
     Ok(())

@@ -13,6 +13,7 @@ mod damage;
 mod hash;
 mod header;
 mod headers;
+mod pass;
 mod reader;
 mod record;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use check::RunningCheck;
 pub use control::Control;
 pub use damage::Damage;
 pub use hash::{key_hash, record_hash};
-pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify};
+pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify, verify_in_pieces};
+pub use pass::{Stop, Wanted};
 pub use reader::{RecordReader, RecordView};
 pub use record::{Measure, RecordHead, encode_at, encode_record, encoded_len, timestamp_delta};

@@ -53,12 +53,9 @@ impl<'a> RecordReader<'a> {
     #[allow(clippy::should_implement_trait, reason = "fallible: `while let Some(r) = next()?`")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<RecordView<'a>>, Damage> {
-        let Some(rest) = self.payload.get(self.position..).filter(|rest| !rest.is_empty()) else {
-            return self.end();
-        };
-        let record = RecordView::parse(rest)?;
-        self.position += record.encoded_len();
-        Ok(Some(record))
+        let next = self.peek()?;
+        self.position += next.map_or(0, |record| record.encoded_len());
+        Ok(next)
     }
 
     /// Checks the next record as [`next`](Self::next) does, steps over it, and tells no more than
@@ -69,12 +66,29 @@ impl<'a> RecordReader<'a> {
     /// As [`next`](Self::next).
     #[inline(always)]
     pub fn step(&mut self) -> Result<Option<u32>, Damage> {
+        let next = self.peek()?;
+        self.position += next.map_or(0, |record| record.encoded_len());
+        Ok(next.map(|record| record.offset_delta))
+    }
+
+    /// As [`next`](Self::next), and the position stays.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> Result<Option<RecordView<'a>>, Damage> {
         let Some(rest) = self.payload.get(self.position..).filter(|rest| !rest.is_empty()) else {
-            return self.end().map(|_| None);
+            return self.end();
         };
-        let record = RecordView::parse(rest)?;
-        self.position += record.encoded_len();
-        Ok(Some(record.offset_delta))
+        RecordView::parse(rest).map(Some)
+    }
+
+    /// Moves the position over `bytes` that are known to be records.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.position += bytes;
+    }
+
+    /// The payload from the position on.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.payload.get(self.position..).unwrap_or_default()
     }
 
     #[cold]
@@ -149,20 +163,28 @@ impl<'a> RecordView<'a> {
     #[inline(always)]
     #[must_use]
     pub fn lend(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let [len, offset_delta, ts_delta, key_word] = words(bytes.first_chunk()?);
-        let (len, key_len) = (len as usize, (key_word & KEY_LEN_MASK) as usize);
-        let (record, rest) = bytes.split_at_checked(padded(len))?;
-        let body = record.get(RECORD_HEAD_BYTES..len)?;
+        let [len, ..] = words(bytes.first_chunk()?);
+        let (record, rest) = bytes.split_at_checked(padded(len as usize))?;
+        Some((Self::lend_whole(record)?, rest))
+    }
+
+    /// The record that `record` is, neither more nor less, and which was checked before. Of
+    /// anything else: none, or one with the wrong parts.
+    #[inline(always)]
+    #[must_use]
+    pub fn lend_whole(record: &'a [u8]) -> Option<Self> {
+        let [len, offset_delta, ts_delta, key_word] = words(record.first_chunk()?);
+        let key_len = (key_word & KEY_LEN_MASK) as usize;
+        let body = record.get(RECORD_HEAD_BYTES..len as usize)?;
         let parts = Parts::split(body, key_len, key_word & HAS_HEADERS).ok()?;
-        let view = Self {
+        Some(Self {
             offset_delta,
             ts_delta: (key_word & NO_TIMESTAMP == 0).then_some(ts_delta.cast_signed()),
             key: (key_word & HAS_KEY != 0).then_some(parts.key),
             value: (key_word & HAS_VALUE != 0).then_some(parts.value),
             headers: parts.headers,
             encoded: record,
-        };
-        Some((view, rest))
+        })
     }
 
     /// The key of the record that `bytes` begin with, as far as they reach: a record's first

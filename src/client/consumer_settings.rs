@@ -13,6 +13,7 @@ pub(super) struct ConsumerSettings {
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) fetch_max_bytes: usize,
     pub(super) skip_corrupt: bool,
+    pub(super) check_crcs: bool,
     pub(super) allow_auto_create: bool,
     pub(super) isolation: Isolation,
 }
@@ -26,6 +27,7 @@ impl Default for ConsumerSettings {
             fetch_max_bytes: 50 << 20,
             allow_auto_create: true,
             skip_corrupt: false,
+            check_crcs: true,
             isolation: Isolation::default(),
         }
     }
@@ -42,6 +44,7 @@ impl ConsumerSettings {
             }
             "fetch.max.bytes" => self.fetch_max_bytes = number(key, value, 1, MOST)?,
             "allow.auto.create.topics" => self.allow_auto_create = boolean(key, value)?,
+            "check.crcs" => self.check_crcs = boolean(key, value)?,
             "isolation.level" => self.isolation = isolation(key, value)?,
             _ if accept_inert(key, value)? => {}
             _ => accept_only(key, value)?,
@@ -79,7 +82,6 @@ fn accept_inert(key: &str, value: &str) -> Result<bool> {
 fn accept_only(key: &str, value: &str) -> Result<()> {
     let (values, reason): (&[&str], &str) = match key {
         "fetch.min.bytes" => (&["1"], "a poll returns as soon as there is a record"),
-        "check.crcs" => (&["true"], "every batch that comes from a file is checked"),
         "exclude.internal.topics" => (&["true"], "a pattern takes no topic of the log's own"),
         "group.protocol" => (&["consumer"], "members are assigned by the log, as in KIP-848"),
         _ => return Err(invalid(key, value, KEYS)),
@@ -89,11 +91,11 @@ fn accept_only(key: &str, value: &str) -> Result<()> {
 
 const KEYS: &str = "there is no such key; a consumer has auto.offset.reset, max.poll.records, \
                     max.partition.fetch.bytes, fetch.max.bytes, allow.auto.create.topics, \
-                    isolation.level, \
+                    isolation.level, check.crcs, \
                     group.id, group.instance.id, group.remote.assignor, \
                     partition.assignment.strategy, client.id, max.poll.interval.ms, \
                     session.timeout.ms, enable.auto.commit, auto.commit.interval.ms; \
-                    without effect: fetch.min.bytes, check.crcs, \
+                    without effect: fetch.min.bytes, \
                     exclude.internal.topics, group.protocol, client.rack, \
                     heartbeat.interval.ms, fetch.max.wait.ms, request.timeout.ms, \
                     default.api.timeout.ms, retry.backoff.ms, retry.backoff.max.ms";

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::backend::{Fetch, FetchHint, FetchedBatch, PartitionBackend, TopicRoute};
+use crate::backend::{Fetch, FetchedBatch, PartitionBackend, TopicRoute};
 use crate::base::{ErrorKind, Isolation, Result, TopicPartition};
 use crate::batch::RecordReader;
 
@@ -273,8 +273,7 @@ impl KeyHistory {
                 return Ok(found);
             }
         }
-        let (isolation, hint) = (self.isolation, FetchHint::default());
-        let request = Fetch { from: offset, max_bytes: 1, isolation, hint };
+        let request = Fetch { isolation: self.isolation, ..Fetch::new(offset, 1) };
         let mut batches = Vec::new();
         match self.home.door.fetch(&request, &mut batches) {
             Ok(_) => {}

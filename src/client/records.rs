@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::Range;
 use std::slice;
 
 use bytes::{Bytes, BytesMut};
@@ -41,6 +42,8 @@ pub struct Records {
     parts: Vec<Part>,
     live: usize,
     spans: Vec<Span>,
+    /// Where each record ends in the payload of its span.
+    ends: Vec<u32>,
     gaps: Vec<Gap>,
     len: usize,
     /// How many parts are from earlier rounds of the poll over its partitions.
@@ -77,12 +80,13 @@ struct Part {
     next_offset: u64,
 }
 
-/// Records back to back in one batch, all decoded once.
+/// Records back to back in one batch, all checked once.
 #[derive(Clone)]
 struct Span {
     payload: Bytes,
     start: usize,
-    count: usize,
+    /// Where in the list of ends its records' are.
+    ends: Range<usize>,
     base_offset: u64,
     base_timestamp: i64,
     timestamp_type: TimestampType,
@@ -104,7 +108,7 @@ impl Records {
     /// All records, partition by partition.
     #[must_use]
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter::over(self.parts().iter(), &self.spans, self.len)
+        self.lend(self.parts().iter(), self.len)
     }
 
     /// The records of one partition; none if it has none here.
@@ -112,7 +116,12 @@ impl Records {
     pub fn of(&self, partition: &TopicPartition) -> RecordsIter<'_> {
         let at = self.parts().iter().position(|part| part.partition == *partition);
         let parts = at.and_then(|at| self.parts.get(at..=at)).unwrap_or_default();
-        RecordsIter::over(parts.iter(), &self.spans, parts.iter().map(|part| part.len).sum())
+        self.lend(parts.iter(), parts.iter().map(|part| part.len).sum())
+    }
+
+    fn lend<'r>(&'r self, parts: slice::Iter<'r, Part>, count: usize) -> RecordsIter<'r> {
+        let spans = Spans { records: self, parts, partition: None, spans: [].iter(), count };
+        RecordsIter { spans, open: None }
     }
 
     /// The partitions that have records here.
@@ -138,6 +147,7 @@ impl Records {
         self.is_used_again |= self.live > 0;
         self.live = 0;
         self.spans.clear();
+        self.ends.clear();
         self.gaps.clear();
         self.len = 0;
         self.earlier = 0;
@@ -151,6 +161,11 @@ impl Records {
     /// Whether there is anything that must reach the caller.
     pub(super) fn has_news(&self) -> bool {
         self.len > 0 || !self.gaps.is_empty()
+    }
+
+    /// Where to add the ends of the records that the next [`push`](Self::push) adds.
+    pub(super) fn ends(&mut self) -> &mut Vec<u32> {
+        &mut self.ends
     }
 
     pub(super) fn push(
@@ -171,7 +186,7 @@ impl Records {
         self.spans.push(Span {
             payload,
             start: walked.start,
-            count: walked.count,
+            ends: self.ends.len() - walked.count..self.ends.len(),
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
             timestamp_type: header.attributes.timestamp_type(),
@@ -247,11 +262,21 @@ impl fmt::Debug for Records {
 /// Lends the records of a [`Records`] one by one.
 #[derive(Clone)]
 pub struct RecordsIter<'r> {
-    parts: slice::Iter<'r, Part>,
-    all: &'r [Span],
-    spans: slice::Iter<'r, Span>,
+    spans: Spans<'r>,
+    /// The span whose records come now. By itself, so that a loop can keep it in registers.
     open: Option<OpenSpan<'r>>,
-    left: usize,
+}
+
+/// The spans that have not come yet.
+#[derive(Clone)]
+struct Spans<'r> {
+    records: &'r Records,
+    parts: slice::Iter<'r, Part>,
+    /// The partition of `spans`.
+    partition: Option<&'r TopicPartition>,
+    spans: slice::Iter<'r, Span>,
+    /// How many records they have.
+    count: usize,
 }
 
 #[derive(Clone)]
@@ -260,49 +285,45 @@ struct OpenSpan<'r> {
     base_offset: u64,
     base_timestamp: i64,
     timestamp_type: TimestampType,
-    /// The payload from the next record on.
-    rest: &'r [u8],
-    left: usize,
+    payload: &'r [u8],
+    /// Where the next record begins.
+    start: usize,
+    /// Where it and the others end. One is found without a look at the one before.
+    ends: slice::Iter<'r, u32>,
 }
 
-impl<'r> RecordsIter<'r> {
-    fn over(parts: slice::Iter<'r, Part>, all: &'r [Span], left: usize) -> Self {
-        Self { parts, all, spans: [].iter(), open: None, left }
-    }
-
-    /// Opens the next span; false when there is none.
+impl<'r> Spans<'r> {
+    /// The next one; `None` when there is none.
     #[inline(never)]
-    fn open(&mut self) -> bool {
+    fn next(&mut self) -> Option<OpenSpan<'r>> {
         loop {
-            // The part of `spans` is the one that `parts` gave last.
-            let partition = self.open.as_ref().map(|open| open.partition);
-            if let (Some(partition), Some(span)) = (partition, self.spans.next()) {
-                self.open = Some(OpenSpan::new(partition, span));
-                return true;
+            if let (Some(partition), Some(span)) = (self.partition, self.spans.next()) {
+                let open = OpenSpan::new(partition, span, &self.records.ends);
+                self.count = self.count.saturating_sub(open.ends.len());
+                return Some(open);
             }
-            let Some(part) = self.parts.next() else { return false };
+            let part = self.parts.next()?;
+            self.partition = Some(&part.partition);
             let behind = part.first_span + part.spans;
-            self.spans = self.all.get(part.first_span..behind).unwrap_or_default().iter();
-            if let Some(span) = self.spans.next() {
-                self.open = Some(OpenSpan::new(&part.partition, span));
-                return true;
-            }
+            let spans = self.records.spans.get(part.first_span..behind);
+            self.spans = spans.unwrap_or_default().iter();
         }
     }
 }
 
 impl<'r> OpenSpan<'r> {
-    fn new(partition: &'r TopicPartition, span: &'r Span) -> Self {
-        let Span { base_offset, base_timestamp, timestamp_type, count: left, .. } = *span;
-        let rest = span.payload.get(span.start..).unwrap_or_default();
-        Self { partition, base_offset, base_timestamp, timestamp_type, rest, left }
+    fn new(partition: &'r TopicPartition, span: &'r Span, ends: &'r [u32]) -> Self {
+        let Span { base_offset, base_timestamp, timestamp_type, start, .. } = *span;
+        let ends = ends.get(span.ends.clone()).unwrap_or_default().iter();
+        let payload = &span.payload[..];
+        Self { partition, base_offset, base_timestamp, timestamp_type, payload, start, ends }
     }
 
     #[inline(always)]
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
-        self.left = self.left.checked_sub(1)?;
-        let (view, rest) = RecordView::lend(self.rest)?;
-        self.rest = rest;
+        let end = *self.ends.next()? as usize;
+        let view = RecordView::lend_whole(self.payload.get(self.start..end)?)?;
+        self.start = end;
         let offset = self.base_offset.saturating_add(u64::from(view.offset_delta));
         let base = self.base_timestamp;
         let timestamp = view.ts_delta.map(|delta| base.saturating_add(i64::from(delta)));
@@ -318,17 +339,15 @@ impl<'r> Iterator for RecordsIter<'r> {
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
         loop {
             if let Some(record) = self.open.as_mut().and_then(OpenSpan::next) {
-                self.left = self.left.saturating_sub(1);
                 return Some(record);
             }
-            if !self.open() {
-                return None;
-            }
+            self.open = Some(self.spans.next()?);
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.spans.count + self.open.as_ref().map_or(0, |open| open.ends.len());
+        (left, Some(left))
     }
 }
 
@@ -346,6 +365,6 @@ impl<'r> IntoIterator for &'r Records {
 
 impl fmt::Debug for RecordsIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordsIter").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("RecordsIter").field("left", &self.len()).finish_non_exhaustive()
     }
 }

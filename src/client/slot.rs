@@ -34,6 +34,8 @@ pub(super) struct Context<'c> {
     pub(super) reset: OffsetReset,
     /// Whether damage is stepped over.
     pub(super) skip_corrupt: bool,
+    /// Whether damage is looked for by checksums.
+    pub(super) check_crcs: bool,
     /// What the consumer is to be told of.
     pub(super) events: &'c RefCell<Events>,
 }
@@ -307,19 +309,26 @@ impl Slot {
     ) -> Result<()> {
         let mut from = self.position(context)?;
         for _ in 1..RESETS {
-            match self.fetch_from(from, max_bytes, into) {
+            match self.fetch_from(context, from, max_bytes, into) {
                 Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => {
                     from = self.reset(context, from, error)?;
                 }
                 other => return other,
             }
         }
-        self.fetch_from(from, max_bytes, into)
+        self.fetch_from(context, from, max_bytes, into)
     }
 
-    fn fetch_from(&mut self, from: u64, max_bytes: usize, into: &mut Records) -> Result<()> {
+    fn fetch_from(
+        &mut self,
+        context: Context<'_>,
+        from: u64,
+        max_bytes: usize,
+        into: &mut Records,
+    ) -> Result<()> {
         let Self { isolation, hint, .. } = *self;
-        let request = Fetch { from, max_bytes, isolation, hint };
+        let check_crcs = context.check_crcs;
+        let request = Fetch { from, max_bytes, isolation, check_crcs, hint };
         match self.door.fetch_on(&request, into.space()) {
             FetchedOn::Nothing => return Ok(()),
             FetchedOn::More(batch, hint) => {
@@ -394,7 +403,7 @@ impl Slot {
     fn give_batch(&mut self, room: usize, into: &mut Records) -> Result<usize> {
         let Position::At(from) = self.position.get() else { return Ok(0) };
         let Some(batch) = self.batches.get_mut(self.first) else { return Ok(0) };
-        let walked = match walk(batch, from, room) {
+        let walked = match walk(batch, from, room, into.ends()) {
             Ok(walked) => walked,
             Err(damage) => {
                 return Err(damaged(&self.partition, from, batch.header.next_offset(), damage));

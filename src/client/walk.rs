@@ -1,9 +1,9 @@
 //! One pass over a batch: which of its records to give.
 //!
-//! Every record is decoded here once, so that lending it later cannot fail.
+//! Every record is checked here once, so that lending it later cannot fail.
 
 use crate::backend::FetchedBatch;
-use crate::batch::Damage;
+use crate::batch::{Damage, Stop, Wanted};
 
 /// What a walk found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,16 @@ pub(super) struct Walked {
     pub(super) finished: bool,
 }
 
-/// Walks `batch` from its position, giving at most `room` records at or after `from`.
+/// Walks `batch` from its position, giving at most `room` records at or after `from`; adds to
+/// `ends` where each of them ends.
 ///
 /// A damaged record ends the walk before it; met first, it is the error.
-pub(super) fn walk(batch: &FetchedBatch, from: u64, room: usize) -> Result<Walked, Damage> {
+pub(super) fn walk(
+    batch: &FetchedBatch,
+    from: u64,
+    room: usize,
+    ends: &mut Vec<u32>,
+) -> Result<Walked, Damage> {
     let behind = batch.behind();
     let done = Walked {
         start: batch.position,
@@ -35,31 +41,31 @@ pub(super) fn walk(batch: &FetchedBatch, from: u64, room: usize) -> Result<Walke
     if batch.header.attributes.is_control() || from >= batch.below {
         return Ok(done);
     }
-    let mut reader = batch.records();
-    let start = reader.position();
-    let mut given = Walked { start, end: start, next_offset: from, finished: false, ..done };
     let base = batch.header.base_offset;
-    while given.count < room {
-        let offset = match reader.step() {
-            Ok(Some(delta)) => base.saturating_add(u64::from(delta)),
-            Ok(None) => return Ok(finish(given, behind)),
-            Err(_) if given.count > 0 => return Ok(given),
-            Err(damage) => return Err(damage),
-        };
-        if offset >= batch.below {
-            return Ok(finish(given, behind));
+    let (first, below) = (from.saturating_sub(base), batch.below.saturating_sub(base));
+    let last = batch.header.last_offset_delta;
+    let mut reader = batch.records();
+    if first > 0 {
+        let before = ends.len();
+        let skipped = Wanted { deltas: 0..first, last, most: usize::MAX };
+        let skipped = reader.pass(&skipped, ends);
+        ends.truncate(before);
+        if let Stop::Damaged(damage) = skipped.stop {
+            return Err(damage);
         }
-        given.end = reader.position();
-        if offset < from {
-            given.start = given.end;
-            continue;
-        }
-        given.count += 1;
-        given.next_offset = offset.saturating_add(1);
     }
-    // Without records behind the last one given, the position passes what was filtered (A34).
-    let last = given.next_offset >= behind;
-    Ok(if last { finish(given, behind) } else { given })
+    let start = reader.position();
+    let passed = reader.pass(&Wanted { deltas: first..below, last, most: room }, ends);
+    let next_offset = if passed.count == 0 { from } else { base.saturating_add(passed.next) };
+    let (count, end) = (passed.count, reader.position());
+    let given = Walked { start, count, end, next_offset, finished: false };
+    match passed.stop {
+        Stop::Damaged(damage) if count == 0 => Err(damage),
+        Stop::Damaged(_) => Ok(given),
+        // Without records behind the last one given, the position passes what was filtered (A34).
+        Stop::Full if next_offset < behind => Ok(given),
+        Stop::Full | Stop::Behind | Stop::End => Ok(finish(given, behind)),
+    }
 }
 
 fn finish(given: Walked, behind: u64) -> Walked {

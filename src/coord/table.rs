@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::{Append, Fetch, FetchHint};
+use crate::backend::{Append, Fetch};
 use crate::base::wait::Deadline;
 use crate::base::{Clock, Isolation, RawRecord, Result};
 use crate::partition::Partition;
@@ -118,7 +118,7 @@ pub fn replay_at(
     let end = partition.marks_now().end;
     let mut batches = Vec::new();
     while from < end {
-        let fetch = Fetch { from, max_bytes: 1 << 20, isolation, hint: FetchHint::default() };
+        let fetch = Fetch { isolation, ..Fetch::new(from, 1 << 20) };
         batches.clear();
         partition.read_to_end(&fetch, &mut batches)?;
         partition.hide(isolation, &mut batches)?;

@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 pub use block::{BlockPin, BlockReader, BlockWriter, Span};
 pub use budget::{BudgetDisk, DiskBudget};
+pub use map::prefetch;
 pub use memory::MemoryDisk;
 pub use os::OsDisk;
 

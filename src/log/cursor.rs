@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::base::{Error, ErrorKind};
-use crate::batch::{Batch, BatchHeader, HEADER_BYTES};
+use crate::batch::{Batch, BatchHeader, HEADER_BYTES, verify_in_pieces};
+use crate::disk::prefetch;
 
 use super::segment::Segment;
 use super::source::Source;
@@ -35,6 +36,11 @@ impl Trouble {
     }
 }
 
+/// Checksums are computed of so many bytes at a time, and so many in front of them are made to
+/// come nearer meanwhile.
+const PIECE: usize = 4 << 10;
+const AHEAD: usize = 16 << 10;
+
 /// A position in the batches of a segment file.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -45,16 +51,29 @@ pub(super) struct Cursor {
     limit: u64,
     /// The next batch begins at or behind this offset.
     floor: u64,
+    /// Whether payloads are verified by their checksums.
+    checks: bool,
+    /// Where what the reader is likely to want ends.
+    wanted: u64,
+    /// Everything in front of this is on its way into the processor's cache.
+    coming: u64,
 }
 
 impl Cursor {
     pub(super) fn new(source: Source, salt: u32, position: u64, limit: u64, floor: u64) -> Self {
-        Self { source, salt, position, limit, floor }
+        let (wanted, coming) = (position, position);
+        Self { source, salt, position, limit, floor, checks: true, wanted, coming }
+    }
+
+    /// For somebody who wants payloads as they are stored, unless `checks`.
+    pub(super) fn checking(self, checks: bool) -> Self {
+        Self { checks, ..self }
     }
 
     /// For somebody who wants about so many bytes.
     pub(super) fn wanting(self, bytes: u64) -> Self {
-        Self { source: self.source.wanted(bytes), ..self }
+        let wanted = self.position.saturating_add(bytes);
+        Self { source: self.source.wanted(bytes), wanted, ..self }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -93,14 +112,26 @@ impl Cursor {
         self.floor = header.next_offset();
     }
 
-    /// The verified batch that `header` begins; steps over it.
+    /// The batch that `header` begins, verified unless that was not wanted; steps over it.
     pub(super) fn batch(&mut self, header: BatchHeader) -> Result<Batch, Trouble> {
         let len = usize::try_from(header.payload_len)
             .map_err(|_| self.bad("the batch is too long for this machine", false))?;
         let payload = self.bytes(self.position + HEADER_BYTES as u64, len)?;
-        let batch = Batch::verified(header, payload).map_err(|d| self.bad(d.reason, d.version))?;
+        if self.checks {
+            let start = self.position + HEADER_BYTES as u64;
+            let end = (self.position + header.total_len()).max(self.wanted).min(self.limit);
+            let Self { source, coming, .. } = self;
+            verify_in_pieces(&header, &payload, PIECE, |at| {
+                let to = (start + (at + AHEAD) as u64).min(end);
+                if *coming < to {
+                    prefetch(source.distant((*coming).max(start + at as u64), to));
+                    *coming = to;
+                }
+            })
+            .map_err(|d| self.bad(d.reason, d.version))?;
+        }
         self.skip(&header);
-        Ok(batch)
+        Ok(Batch { header, payload })
     }
 
     fn bytes(&mut self, position: u64, len: usize) -> Result<bytes::Bytes, Trouble> {

@@ -43,6 +43,13 @@ impl Source {
         self
     }
 
+    /// What of the bytes from `position` to `end` is in memory and may be far away.
+    pub(super) fn distant(&self, position: u64, end: u64) -> &[u8] {
+        let Source::Whole(bytes) = self else { return &[] };
+        let [start, end] = [position, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        bytes.get(start..end.min(bytes.len())).unwrap_or_default()
+    }
+
     /// The bytes `position..position + len`; `None` when the file is shorter.
     ///
     /// Nobody will ask for anything at or behind `limit`, so nothing behind it is read.

@@ -94,17 +94,24 @@ impl View {
     /// Whole batches from the one that holds `from`, or the first one behind it, on: as many as
     /// `max_bytes` hold and at least one. No batch begins at or behind `below`.
     ///
-    /// Every batch was verified by its checksum. Damage behind good batches is reported by the
-    /// read that begins with it.
+    /// Every batch was verified by its checksum, unless `check_crcs` is false. Damage behind good
+    /// batches is reported by the read that begins with it.
     ///
     /// # Errors
     /// `OffsetOutOfRange` below the start or above the end, `CorruptMessage` for a damaged
     /// batch, `UnsupportedVersion` for one of a newer format, `StorageError` from the disk.
-    pub fn read(&self, from: u64, max_bytes: usize, below: u64) -> Result<Vec<Batch>> {
+    pub fn read(
+        &self,
+        from: u64,
+        max_bytes: usize,
+        below: u64,
+        check_crcs: bool,
+    ) -> Result<Vec<Batch>> {
         if from < self.start || from > self.end {
             return Err(self.out_of_range(from));
         }
-        let mut read = Reading { from, below, left: max_bytes as u64, batches: Vec::new() };
+        let (left, batches) = (max_bytes as u64, Vec::new());
+        let mut read = Reading { from, below, left, check_crcs, batches };
         for layer in self.layers_from(from) {
             match read.layer(layer) {
                 Ok(true) => {}
@@ -265,6 +272,7 @@ struct Reading {
     from: u64,
     below: u64,
     left: u64,
+    check_crcs: bool,
     batches: Vec<Batch>,
 }
 
@@ -273,7 +281,7 @@ impl Reading {
     fn layer(&mut self, layer: &Layer) -> Result<bool> {
         let base = layer.segment.base_offset;
         let cursor = layer.cursor(Target::Offset(self.from.saturating_sub(base)))?;
-        let mut cursor = cursor.wanting(self.left);
+        let mut cursor = cursor.wanting(self.left).checking(self.check_crcs);
         loop {
             let at = cursor.next_offset().max(self.from);
             let trouble = |t: Trouble| t.into_error(&layer.segment, at);

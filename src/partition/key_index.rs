@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::backend::{Fetch, FetchHint, FetchedBatch, ProducerStamp};
+use crate::backend::{Fetch, FetchedBatch, ProducerStamp};
 use crate::base::{Error, ErrorKind, Isolation, RawRecord, Result, TopicConfig};
 use crate::batch::{BatchHeader, RecordReader, key_hash};
 use crate::log::SegmentLog;
@@ -119,8 +119,7 @@ impl Partition {
 
     /// The header of the batch that holds `offset`; `None` when there is none any more.
     pub(super) fn header_at(&self, offset: u64) -> Result<Option<BatchHeader>> {
-        let (isolation, hint) = (Isolation::ReadUncommitted, FetchHint::default());
-        let request = Fetch { from: offset, max_bytes: 1, isolation, hint };
+        let request = Fetch::new(offset, 1);
         let mut batches = Vec::new();
         match self.read_to_end(&request, &mut batches) {
             Err(e) if e.kind() == ErrorKind::OffsetOutOfRange => return Ok(None),
@@ -137,7 +136,7 @@ impl Partition {
         key: &[u8],
         isolation: Isolation,
     ) -> Result<Option<FetchedBatch>> {
-        let request = Fetch { from: offset, max_bytes: 1, isolation, hint: FetchHint::default() };
+        let request = Fetch { isolation, ..Fetch::new(offset, 1) };
         let mut batches = Vec::new();
         let read = match isolation {
             // Conditions also depend on what is not visible yet.
@@ -191,9 +190,7 @@ impl Partition {
         let from = self.view.read().sealed_end().max(self.marks.start());
         let end = self.marks.end();
         let mut recent = Recent::new(from.min(end), config.key_index_memory_bytes as usize);
-        let isolation = Isolation::ReadUncommitted;
-        let hint = FetchHint::default();
-        let mut request = Fetch { from, max_bytes: READ_BYTES, isolation, hint };
+        let mut request = Fetch::new(from, READ_BYTES);
         let mut batches = Vec::new();
         while request.from < end {
             batches.clear();

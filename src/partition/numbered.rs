@@ -1,7 +1,7 @@
 //! Appends of producers with ids: judged before they are placed, answered if they are there.
 
-use crate::backend::{Appended, Fetch, FetchHint, ProducerStamp};
-use crate::base::{Error, ErrorKind, Isolation, Result};
+use crate::backend::{Appended, Fetch, ProducerStamp};
+use crate::base::{Error, ErrorKind, Result};
 use crate::batch::RecordReader;
 use crate::log::producers::{Claim, Refusal, Run, Verdict, behind};
 
@@ -123,12 +123,7 @@ impl Partition {
 
     /// The timestamp of the record at `offset`, if it can be read.
     fn timestamp_at(&self, offset: u64) -> Option<i64> {
-        let request = Fetch {
-            from: offset,
-            max_bytes: 1,
-            isolation: Isolation::ReadUncommitted,
-            hint: FetchHint::default(),
-        };
+        let request = Fetch::new(offset, 1);
         let mut batches = Vec::new();
         self.read_to_end(&request, &mut batches).ok()?;
         for batch in batches.iter().filter(|batch| batch.header.next_offset() > offset) {

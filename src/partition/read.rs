@@ -99,7 +99,7 @@ impl Partition {
         if request.from > view.end() && self.is_in_gap(request.from) {
             return Ok(()); // A hole behind what is staged: nothing has settled up to here.
         }
-        let batches = view.read(request.from, request.max_bytes, visible);
+        let batches = view.read(request.from, request.max_bytes, visible, request.check_crcs);
         let batches = batches.map_err(|e| self.error(e))?;
         into.extend(batches.into_iter().map(|batch| FetchedBatch {
             header: batch.header,

@@ -205,12 +205,7 @@ impl Partition {
         marks: PartitionMarks,
         look: &mut dyn FnMut(u64, i64) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut request = Fetch {
-            from: from.max(marks.start),
-            max_bytes: 1 << 20,
-            isolation: Isolation::ReadUncommitted,
-            hint: Default::default(),
-        };
+        let mut request = Fetch::new(from.max(marks.start), 1 << 20);
         let mut batches = Vec::new();
         while request.from < marks.visible {
             batches.clear();

@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alluvium::{Consumer, ConsumerEvent, ErrorKind, EventLog, NewTopic, OffsetReset, Topic};
+use alluvium::{
+    Consumer, ConsumerEvent, ErrorKind, EventLog, NewTopic, OffsetReset, Topic, TopicPartition,
+};
 
 use crate::support::*;
 
@@ -28,12 +30,16 @@ struct Batch {
 impl Batch {
     /// Turns one bit of it, or turns it back.
     fn flip(&self, byte: usize) {
+        self.flip_bit(byte, 0);
+    }
+
+    fn flip_bit(&self, byte: usize, number: u32) {
         let mut file = OpenOptions::new().read(true).write(true).open(&self.file).unwrap();
         let (mut bit, at) = ([0], SeekFrom::Start((self.at + byte) as u64));
         file.seek(at).unwrap();
         file.read_exact(&mut bit).unwrap();
         file.seek(at).unwrap();
-        file.write_all(&[bit[0] ^ 1]).unwrap();
+        file.write_all(&[bit[0] ^ (1 << number)]).unwrap();
     }
 }
 
@@ -149,5 +155,88 @@ fn c22_damage_in_several_batches_is_several_gaps() {
         assert_eq!(gaps, expected);
         let is_lost = |offset: &u64| lost.iter().any(|batch| batch.offsets.contains(offset));
         assert_eq!(seen, (0..100).filter(|offset| !is_lost(offset)).collect::<Vec<_>>());
+    });
+}
+
+/// A consumer that does not compute checksums.
+fn trusting(log: &EventLog, partition: TopicPartition) -> Consumer {
+    let builder = log.consumer().offset_reset(OffsetReset::Earliest).set("check.crcs", "false");
+    let mut consumer = builder.build().unwrap();
+    consumer.assign([partition]).unwrap();
+    consumer
+}
+
+#[test]
+fn a05_a_changed_value_is_found_unless_check_crcs_is_false() {
+    for segment in ["490000", "9999999"] {
+        on_disk(|bed| {
+            let (log, topic) = hundred(bed, segment);
+            let changed = &batches(bed, &topic)[2];
+            // The value of its first record.
+            changed.flip(HEADER + 16 + 5);
+            let from = changed.offsets.start;
+            let builder = || log.consumer().offset_reset(OffsetReset::Earliest);
+            for strict in [
+                builder(),
+                builder().set("check.crcs", "true"),
+                builder().set("check.crcs", "false").check_crcs(true),
+            ] {
+                let mut strict = strict.build().unwrap();
+                strict.assign([tp("t", 0)]).unwrap();
+                strict.seek(&tp("t", 0), from).unwrap();
+                refused(ErrorKind::CorruptMessage, strict.poll(Duration::ZERO));
+            }
+            let mut consumer = trusting(&log, tp("t", 0));
+            consumer.seek(&tp("t", 0), from).unwrap();
+            let records = consumer.poll(Duration::ZERO).unwrap();
+            let first = records.iter().next().unwrap();
+            assert_eq!((first.offset(), first.value().map(|value| value[5])), (from, Some(7 ^ 1)));
+            assert_eq!(take(&mut trusting(&log, tp("t", 0)), 100).len(), 100);
+            // What places and numbers the batch has a checksum that is always looked at.
+            changed.flip(16);
+            consumer.seek(&tp("t", 0), from).unwrap();
+            refused(ErrorKind::CorruptMessage, consumer.poll(Duration::ZERO));
+        });
+    }
+}
+
+#[test]
+fn a05_without_check_crcs_changed_records_are_refused_or_keep_their_bounds_and_order() {
+    const RECORD: usize = 16 + 14_000;
+    on_disk(|bed| {
+        let (log, topic) = hundred(bed, "490000");
+        let (mut refusals, mut polls) = (0, 0);
+        let changed = &batches(bed, &topic)[1];
+        for record in [0, 1, 5, 9] {
+            for (byte, bit) in (0..16).flat_map(|byte| (0..8).map(move |bit| (byte, bit))) {
+                changed.flip_bit(HEADER + record * RECORD + byte, bit);
+                let mut consumer = trusting(&log, tp("t", 0));
+                let mut next = 0;
+                while next < 100 {
+                    match consumer.poll(Duration::ZERO) {
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::CorruptMessage, "{error}");
+                            assert!(changed.offsets.contains(&error.offset().unwrap()));
+                            refusals += 1;
+                            break;
+                        }
+                        Ok(records) => {
+                            assert!(!records.is_empty(), "at {next} of {byte}.{bit}");
+                            for record in &records {
+                                assert!((next..100).contains(&record.offset()));
+                                let parts = [record.key(), record.value()].into_iter().flatten();
+                                assert!(parts.map(<[u8]>::len).sum::<usize>() < 10 * RECORD);
+                                next = record.offset() + 1;
+                            }
+                        }
+                    }
+                }
+                polls += 1;
+                changed.flip_bit(HEADER + record * RECORD + byte, bit);
+            }
+        }
+        // Lengths, flags and offsets are looked at; times may be any.
+        assert!(refusals > polls / 2 && refusals < polls, "{refusals} of {polls}");
+        assert_eq!(take(&mut trusting(&log, tp("t", 0)), 100).len(), 100);
     });
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::record::Header;
-use crate::batch::Attributes;
+use crate::batch::{Attributes, verify};
 
 fn record<'a>(value: &'a [u8], timestamp_ms: Option<i64>) -> RawRecord<'a> {
     RawRecord { value: Some(value), timestamp_ms, ..RawRecord::default() }
@@ -26,7 +26,8 @@ fn an_encoded_batch_says_what_it_holds() {
     assert_eq!((header.base_offset, header.next_offset(), header.count), (40, 43, 3));
     assert_eq!(header.max_timestamp(), Some(2000));
     let stored = BatchHeader::decode(&header.encode(5), 5).unwrap();
-    let again = Batch::verified(stored, batch.payload.clone()).unwrap();
+    assert_eq!(verify(&stored, &batch.payload), Ok(()));
+    let again = Batch { header: stored, payload: batch.payload.clone() };
     let expected = [
         (0, Some(1000), b"a".to_vec()),
         (1, Some(1500), b"b".to_vec()),
@@ -58,8 +59,8 @@ fn a_batch_that_cannot_be_is_refused() {
 fn a_payload_that_is_not_the_headers_is_refused() {
     let a = Batch::encode(0, &[record(b"a", None)], None).unwrap();
     let b = Batch::encode(0, &[record(b"b", None)], None).unwrap();
-    assert!(Batch::verified(a.header, b.payload).is_err());
-    assert!(Batch::verified(a.header, a.payload.slice(8..)).is_err());
+    assert!(verify(&a.header, &b.payload).is_err());
+    assert!(verify(&a.header, &a.payload[8..]).is_err());
 }
 
 #[test]

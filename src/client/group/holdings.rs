@@ -23,7 +23,8 @@ pub(in crate::client) fn context<'c>(
     settings: &ConsumerSettings,
     events: &'c RefCell<Events>,
 ) -> Context<'c> {
-    Context { backend, reset: settings.reset, skip_corrupt: settings.skip_corrupt, events }
+    let ConsumerSettings { reset, skip_corrupt, check_crcs, .. } = *settings;
+    Context { backend, reset, skip_corrupt, check_crcs, events }
 }
 
 /// The known positions of all assigned partitions. Not of those whose topic was deleted: a commit

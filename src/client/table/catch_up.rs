@@ -169,8 +169,8 @@ impl Shared {
 
     fn fetch(&self, at: usize, part: &Part, applier: &mut Applier) -> Result<Outcome> {
         let Applier { batches, packing } = applier;
-        let (from, hint, isolation) = (part.position, part.hint, ISOLATION);
-        let request = Fetch { from, max_bytes: FETCH_BYTES, hint, isolation };
+        let (hint, isolation) = (part.hint, ISOLATION);
+        let request = Fetch { hint, isolation, ..Fetch::new(part.position, FETCH_BYTES) };
         batches.clear();
         match part.door.fetch(&request, batches) {
             Ok(info) => {

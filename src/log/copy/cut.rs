@@ -120,7 +120,7 @@ impl PartitionCut {
         let to = self.unsealed().last().map_or(0, |layer| layer.next_offset);
         let mut from = self.unsealed().next().map_or(to, |layer| layer.segment.base_offset);
         while from < to {
-            let batches = whole.read(from, PIECE, to)?;
+            let batches = whole.read(from, PIECE, to, true)?;
             let Some(last) = batches.last() else { break };
             from = last.header.next_offset();
             bytes += write(log, &batches, now_ms)?;

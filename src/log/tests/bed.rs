@@ -136,7 +136,7 @@ pub(super) fn records(batches: &[Batch]) -> Vec<Seen> {
 pub(super) fn all(view: &View) -> Result<Vec<Seen>> {
     let (mut seen, mut at) = (Vec::new(), view.start());
     loop {
-        let batches = view.read(at, 300, u64::MAX)?;
+        let batches = view.read(at, 300, u64::MAX, true)?;
         let Some(last) = batches.last() else { return Ok(seen) };
         let next = last.header.next_offset();
         assert!(next > at, "a read makes progress");

@@ -110,7 +110,7 @@ pub(super) fn compact(log: &mut SegmentLog, run: Run) -> Result<PassReport> {
 pub(super) fn contents(view: &View) -> Vec<Found> {
     let (mut found, mut at) = (Vec::new(), view.start());
     loop {
-        let batches = view.read(at, 300, u64::MAX).unwrap();
+        let batches = view.read(at, 300, u64::MAX, true).unwrap();
         let Some(last) = batches.last() else { break };
         let next = last.header.next_offset();
         assert!(next > at, "a read makes progress");

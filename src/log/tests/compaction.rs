@@ -55,7 +55,7 @@ fn a03_a58_a_batch_keeps_base_and_end_and_the_last_one_stays_without_records() {
     bed.config.segment_bytes = 1;
     bed.log.set_config(std::sync::Arc::new(bed.config.clone()));
     compact(&mut bed.log, Run::at(0)).unwrap();
-    let batches = bed.log.view().read(0, 10_000, u64::MAX).unwrap();
+    let batches = bed.log.view().read(0, 10_000, u64::MAX, true).unwrap();
     let shape =
         |b: &crate::batch::Batch| (b.header.base_offset, b.header.last_offset(), b.header.count);
     let shapes: Vec<_> = batches.iter().map(shape).collect();

@@ -62,7 +62,7 @@ fn c22_a_snapshot_from_before_a_seal_knows_what_is_behind_damage() {
     let mut bytes = read_file(&*bed.disk, &path);
     bytes[64 + 96 + 16] ^= 1;
     write_file(&*bed.disk, &path, &bytes);
-    assert_eq!(before.read(1, 1, u64::MAX).unwrap_err().kind(), ErrorKind::CorruptMessage);
+    assert_eq!(before.read(1, 1, u64::MAX, true).unwrap_err().kind(), ErrorKind::CorruptMessage);
     assert_eq!(before.behind_damage(1).unwrap(), 2);
     bed.log.seal_behind().unwrap();
     assert_eq!(bed.log.view().behind_damage(1).unwrap(), 2);

@@ -96,7 +96,7 @@ fn check(view: &View, model: &Model) {
         assert_eq!(view.find_max_timestamp(below).unwrap(), max, "below {below}");
     }
     for from in model.start..=model.end {
-        let batches = view.read(from, 1, u64::MAX).unwrap();
+        let batches = view.read(from, 1, u64::MAX, true).unwrap();
         let first = live.iter().find(|(offset, ..)| *offset >= from);
         let got = super::bed::records(&batches).into_iter().find(|(offset, ..)| *offset >= from);
         assert_eq!(got.as_ref(), first, "from {from}");

@@ -18,8 +18,8 @@ fn a31_a_read_starts_at_the_offset_or_says_why_not() {
         bed.put(&[i; 60]);
     }
     let view = bed.log.view();
-    assert!(view.read(5, 1_000, u64::MAX).unwrap().is_empty());
-    let error = view.read(6, 1_000, u64::MAX).unwrap_err();
+    assert!(view.read(5, 1_000, u64::MAX, true).unwrap().is_empty());
+    let error = view.read(6, 1_000, u64::MAX, true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
     assert_eq!(
         (error.topic(), error.partition(), error.offset()),
@@ -32,7 +32,7 @@ fn a32_an_offset_inside_a_batch_gets_the_whole_batch() {
     let mut bed = Bed::new(config(4_000, 0));
     bed.append(&[(None, b"a"), (None, b"b"), (None, b"c")]).unwrap();
     bed.put(b"d");
-    let batches = bed.log.view().read(2, 10_000, u64::MAX).unwrap();
+    let batches = bed.log.view().read(2, 10_000, u64::MAX, true).unwrap();
     assert_eq!(batches[0].header.base_offset, 0);
     assert_eq!(records(&batches).len(), 4);
 }
@@ -47,11 +47,11 @@ fn a33_one_batch_comes_however_small_the_limit_and_however_large_the_batch() {
         bed.log.seal_behind().unwrap();
         bed.log.view()
     }] {
-        let batches = bed.read(1, 0, u64::MAX).unwrap();
+        let batches = bed.read(1, 0, u64::MAX, true).unwrap();
         assert_eq!(batches.len(), 1);
         assert_eq!(records(&batches)[0].2.len(), 3 << 20);
-        assert_eq!(bed.read(0, 400, u64::MAX).unwrap().len(), 1);
-        assert_eq!(bed.read(0, usize::MAX, u64::MAX).unwrap().len(), 3);
+        assert_eq!(bed.read(0, 400, u64::MAX, true).unwrap().len(), 1);
+        assert_eq!(bed.read(0, usize::MAX, u64::MAX, true).unwrap().len(), 3);
     }
 }
 
@@ -62,9 +62,9 @@ fn nothing_at_or_behind_the_bound_is_read() {
         bed.put(&[i; 60]);
     }
     let view = bed.log.view();
-    assert_eq!(records(&view.read(0, usize::MAX, 3).unwrap()).len(), 3);
-    assert!(view.read(3, usize::MAX, 3).unwrap().is_empty());
-    assert!(view.read(4, usize::MAX, 3).unwrap().is_empty());
+    assert_eq!(records(&view.read(0, usize::MAX, 3, true).unwrap()).len(), 3);
+    assert!(view.read(3, usize::MAX, 3, true).unwrap().is_empty());
+    assert!(view.read(4, usize::MAX, 3, true).unwrap().is_empty());
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_sync_moves_the_mark_and_what_follows_says_so() {
     assert_eq!(bed.log.synced_offset(), 3);
     assert!(bed.log.begin_sync().is_none());
     bed.put(b"d");
-    let batches = bed.log.view().read(0, 10_000, u64::MAX).unwrap();
+    let batches = bed.log.view().read(0, 10_000, u64::MAX, true).unwrap();
     let durable: Vec<_> = batches.iter().map(|b| b.header.attributes.prev_durable()).collect();
     assert_eq!(durable, [true, false, false, true]);
 }
@@ -145,7 +145,7 @@ fn a35_a_reader_finishes_what_was_trimmed_meanwhile() {
     drop(old);
     assert!(bed.segment_files().len() < files);
     assert_eq!(
-        bed.log.view().read(4, 1, u64::MAX).unwrap_err().kind(),
+        bed.log.view().read(4, 1, u64::MAX, true).unwrap_err().kind(),
         ErrorKind::OffsetOutOfRange
     );
     let bed = bed.kill();
@@ -181,7 +181,7 @@ fn a_gap_holds_no_records_and_reading_passes_it() {
     bed.put(b"c");
     let seen = [(0, None, b"a".to_vec()), (50, None, b"b".to_vec()), (70, None, b"c".to_vec())];
     assert_eq!(bed.all(), seen);
-    let batches = bed.log.view().read(20, 1, u64::MAX).unwrap();
+    let batches = bed.log.view().read(20, 1, u64::MAX, true).unwrap();
     assert_eq!(batches[0].header.base_offset, 50, "the first batch at or behind");
     assert!(bed.log.skip_to(3).is_err());
     let gaps: Vec<_> = bed.log.gaps().map(|g| (g.from, g.to)).collect();

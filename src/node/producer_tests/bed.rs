@@ -143,7 +143,9 @@ pub fn read_all(
     let (mut seen, mut hint) = (Vec::new(), FetchHint::default());
     while from < end {
         let mut batches = Vec::new();
-        let info = part.fetch(&Fetch { from, max_bytes, isolation, hint }, &mut batches).unwrap();
+        let info = part
+            .fetch(&Fetch { isolation, hint, ..Fetch::new(from, max_bytes) }, &mut batches)
+            .unwrap();
         hint = info.hint;
         let before = from;
         for batch in &batches {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::backend::{Fetch, FetchHint, PartitionBackend, SideFiles};
+use crate::backend::{Fetch, PartitionBackend, SideFiles};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::batch::RecordReader;
 
@@ -114,8 +114,7 @@ fn check_place(mark: &PartMark, part: &Part) -> Result<()> {
 /// Whether the last record that was read is still there.
 fn says_again(door: &dyn PartitionBackend, last: &Witness) -> Result<bool> {
     let mut batches = Vec::new();
-    let (from, hint) = (last.offset, FetchHint::default());
-    let request = Fetch { from, max_bytes: 1, isolation: ISOLATION, hint };
+    let request = Fetch { isolation: ISOLATION, ..Fetch::new(last.offset, 1) };
     match door.fetch(&request, &mut batches) {
         Err(error) if error.kind() == ErrorKind::OffsetOutOfRange => return Ok(false),
         other => other?,
