@@ -59,6 +59,7 @@ mod event_log;
 #[doc(hidden)]
 #[forbid(unsafe_code)]
 pub mod fuzzing;
+mod lock;
 #[forbid(unsafe_code)]
 mod log;
 #[forbid(unsafe_code)]

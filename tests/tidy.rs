@@ -93,7 +93,7 @@ fn files_and_functions_are_short() {
 }
 
 #[test]
-fn unsafe_stands_in_two_files_and_is_forbidden_elsewhere() {
+fn unsafe_stands_in_three_files_and_is_forbidden_elsewhere() {
     check(rules::unsafe_places);
     check(rules::unsafe_is_forbidden);
     check(rules::unsafe_is_allowed);

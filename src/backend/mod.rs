@@ -10,6 +10,7 @@ mod topic_route;
 mod transactions;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
@@ -100,6 +101,14 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 pub trait PartitionBackend: Send + Sync + fmt::Debug + 'static {
     /// Appends all records or none. They take consecutive offsets.
     fn append(&self, request: Append<'_>) -> Result<Appended>;
+
+    /// Appends one record, if that is as simple as it mostly is: nothing is in its way, no rule of
+    /// the program's is to be asked, it carries its own time or the clock's. `None`, and nothing has
+    /// happened, elsewhere: then [`append`](Self::append) does it, or tells why not.
+    fn append_one(&self, record: &RawRecord<'_>, producer: Option<&ProducerStamp>) -> Option<Spot> {
+        let _ = (record, producer);
+        None
+    }
 
     /// As [`append`](Self::append), if what `expect` says of the first record or its key holds:
     /// judged and appended as one. `ConditionFailed`, with what there is, if it does not.
@@ -219,6 +228,30 @@ pub struct ProducerStamp {
     pub sequence: i32,
     /// Whether the records belong to the producer's transaction.
     pub transactional: bool,
+}
+
+/// Where a record stands that was appended alone. With none of it, it fits two registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    behind: NonZeroU64,
+    /// The record's timestamp.
+    pub timestamp_ms: i64,
+}
+
+impl Spot {
+    /// The spot of a record at `offset`; of the greatest offset there is, none.
+    #[inline]
+    #[must_use]
+    pub fn new(offset: u64, timestamp_ms: i64) -> Option<Self> {
+        Some(Self { behind: NonZeroU64::new(offset.wrapping_add(1))?, timestamp_ms })
+    }
+
+    /// The record's offset.
+    #[inline]
+    #[must_use]
+    pub fn offset(self) -> u64 {
+        self.behind.get() - 1
+    }
 }
 
 /// Where the records of an [`Append`] stand.

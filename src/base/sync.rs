@@ -4,10 +4,10 @@
 //! its atomics and its mutex from here, so that `--cfg alluvium_loom` swaps them all.
 
 #[cfg(not(alluvium_loom))]
-pub use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(alluvium_loom)]
-pub use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(not(alluvium_loom))]
 pub use parking_lot::{Mutex, MutexGuard};

@@ -59,9 +59,29 @@ impl Measure {
     /// As [`encoded_len`].
     #[inline(always)]
     pub fn of(record: &RawRecord<'_>) -> Result<Self> {
-        let len = bare_len(record)?;
+        Ok(Self::sized(record, bare_len(record)?))
+    }
+
+    #[inline(always)]
+    fn sized(record: &RawRecord<'_>, len: usize) -> Self {
         let (hash, head) = (record_hash(record), RecordHead::placeless(record, len));
-        Ok(Self { len: padded(len), hash, head })
+        Self { len: padded(len), hash, head }
+    }
+
+    /// As [`of`](Self::of), for a record whose limits were checked before.
+    #[inline(always)]
+    #[must_use]
+    pub fn of_checked(record: &RawRecord<'_>) -> Self {
+        Self::sized(record, bare_len(record).unwrap_or_default())
+    }
+
+    /// As [`of`](Self::of), for a record of at most `most` encoded bytes: `None`, before it is
+    /// hashed, when it has more or cannot be encoded.
+    #[inline(always)]
+    #[must_use]
+    pub fn up_to(record: &RawRecord<'_>, most: usize) -> Option<Self> {
+        let len = bare_len(record).ok()?;
+        (len <= most && padded(len) <= most).then(|| Self::sized(record, len))
     }
 
     /// The record's head at its place.
@@ -211,7 +231,7 @@ pub fn encode_at(out: &mut [u8], record: &RawRecord<'_>, head: RecordHead) {
     if !record.headers.is_empty() {
         return put_with_headers(rest, record);
     }
-    let rest = put(rest, record.key.unwrap_or_default());
+    let rest = put_key(rest, record.key.unwrap_or_default());
     put(rest, record.value.unwrap_or_default());
 }
 
@@ -242,6 +262,29 @@ fn put<'o>(out: &'o mut [u8], bytes: &[u8]) -> &'o mut [u8] {
     let (to, rest) = out.split_at_mut(bytes.len());
     to.copy_from_slice(bytes);
     rest
+}
+
+/// The same for a key: most are so short that two moves, which may overlap, are all there is to do.
+#[inline(always)]
+fn put_key<'o>(out: &'o mut [u8], key: &[u8]) -> &'o mut [u8] {
+    let (to, rest) = out.split_at_mut(key.len());
+    match key.len() {
+        8..=16 => put_ends::<8>(to, key),
+        17..=32 => put_ends::<16>(to, key),
+        _ => to.copy_from_slice(key),
+    }
+    rest
+}
+
+/// Copies the first and the last `N` bytes: all of them, where there are `N` to twice as many.
+#[inline(always)]
+fn put_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let Some((to, from)) = to.first_chunk_mut::<N>().zip(from.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let Some((to, from)) = to.last_chunk_mut::<N>().zip(from.last_chunk::<N>()) {
+        *to = *from;
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::backend::{Appended, PartitionBackend};
 use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType, TopicPartition};
 
 use super::numbering::number_after;
-use super::partitioner::Chosen;
+use super::partitioner::{Chosen, Strategy, partition_of};
 use super::producer::Shared;
 use super::record::Record;
 use super::routes::{Entry, door};
@@ -27,9 +27,53 @@ pub struct BatchPart<'p> {
     topic: Arc<str>,
     partition: Option<u32>,
     door: Option<&'p Arc<dyn PartitionBackend>>,
-    indexes: Vec<usize>,
+    indexes: Indexes,
     result: Result<Range<u64>>,
     appended: Option<Appended>,
+}
+
+/// The positions of a part's records in the batch. Where the part is the whole batch they are listed
+/// only when somebody asks.
+#[derive(Debug)]
+enum Indexes {
+    Listed(Vec<usize>),
+    All(usize, OnceLock<Box<[usize]>>),
+}
+
+impl Indexes {
+    fn all(count: usize) -> Self {
+        Indexes::All(count, OnceLock::new())
+    }
+
+    fn as_slice(&self) -> &[usize] {
+        match self {
+            Indexes::Listed(list) => list,
+            Indexes::All(count, list) => list.get_or_init(|| (0..*count).collect()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Indexes::Listed(list) => list.len(),
+            Indexes::All(count, _) => *count,
+        }
+    }
+
+    fn push(&mut self, index: usize) {
+        match self {
+            Indexes::Listed(list) => list.push(index),
+            Indexes::All(count, _) => *count += 1,
+        }
+    }
+
+    /// Lists them, for what is not the whole batch any more.
+    fn list(&mut self, room: usize) {
+        if let Indexes::All(count, _) = *self {
+            let mut list = Vec::with_capacity(room.max(count));
+            list.extend(0..count);
+            *self = Indexes::Listed(list);
+        }
+    }
 }
 
 impl<'p> BatchDelivery<'p> {
@@ -47,7 +91,7 @@ impl<'p> BatchDelivery<'p> {
             topic: Arc::clone(&entry.route.name),
             partition: Some(partition),
             door: Some(door),
-            indexes: (0..count).collect(),
+            indexes: Indexes::all(count),
             result: Ok(first..first + count as u64),
             appended: Some(appended),
         };
@@ -106,7 +150,7 @@ impl BatchPart<'_> {
     /// The positions of this part's records in the batch. The n-th has the n-th offset.
     #[must_use]
     pub fn record_indexes(&self) -> &[usize] {
-        &self.indexes
+        self.indexes.as_slice()
     }
 
     /// The offsets that the records took.
@@ -195,7 +239,7 @@ pub(super) fn send<'p, 'a>(
 struct Group<'p, 'a> {
     home: Home<'p>,
     records: Vec<RawRecord<'a>>,
-    indexes: Vec<usize>,
+    indexes: Indexes,
     sticky_bytes: Option<usize>,
     /// The number of the first record, where the program has said it.
     sequence: Option<i32>,
@@ -216,6 +260,11 @@ struct Lost<'p> {
 }
 
 impl Home<'_> {
+    #[inline]
+    fn is_at(&self, entry: &Entry, partition: u32) -> bool {
+        matches!(self, Home::Partition(e, p) if *p == partition && ptr::eq(*e, entry))
+    }
+
     fn is(&self, other: &Home<'_>) -> bool {
         match (self, other) {
             (Home::Partition(a, p), Home::Partition(b, q)) => p == q && ptr::eq(*a, *b),
@@ -256,6 +305,40 @@ const WALKABLE: usize = 16;
 impl<'p, 'a> Groups<'p, 'a> {
     #[inline]
     fn add(&mut self, index: usize, record: &Record<'a>, expected: usize) {
+        if !self.add_to_last(index, record) {
+            self.add_anywhere(index, record, expected);
+        }
+    }
+
+    /// A record like the one before, which nothing is to be said of: most are.
+    #[inline(always)]
+    fn add_to_last(&mut self, index: usize, record: &Record<'a>) -> bool {
+        let producer: &'p Shared = self.producer;
+        let Some(entry) = self.entry.filter(|entry| record.is_by_handle_of(&entry.route)) else {
+            return false;
+        };
+        let (Some(group), true) = (self.groups.get_mut(self.last), record.sequence.is_none())
+        else {
+            return false;
+        };
+        let partition = match (record.partition, &producer.settings().strategy, record.raw.key) {
+            (Some(named), ..) => named,
+            (None, Strategy::Kafka, Some(key)) => partition_of(key, entry.partition_count()),
+            _ => return false,
+        };
+        let size = record.raw.timestamp_ms.is_none_or(|time| time >= 0).then(|| record.size());
+        let fits = size.is_some_and(|size| size <= producer.settings().max_request_size);
+        let stays = group.home.is_at(entry, partition) && group.sequence.is_none();
+        if !fits || !stays || producer.check_open().is_err() {
+            return false;
+        }
+        group.indexes.push(index);
+        group.records.push(record.raw);
+        true
+    }
+
+    #[inline(never)]
+    fn add_anywhere(&mut self, index: usize, record: &Record<'a>, expected: usize) {
         let checked = self.producer.check_open();
         let checked =
             checked.and_then(|()| record.check(self.producer.settings().max_request_size));
@@ -307,7 +390,7 @@ impl<'p, 'a> Groups<'p, 'a> {
     #[inline]
     fn group(&mut self, entry: &'p Entry, partition: u32, expected: usize) -> usize {
         match self.groups.get(self.last).map(|group| &group.home) {
-            Some(Home::Partition(e, p)) if *p == partition && ptr::eq(*e, entry) => self.last,
+            Some(home) if home.is_at(entry, partition) => self.last,
             _ => self.group_of(Home::Partition(entry, partition), expected),
         }
     }
@@ -327,12 +410,26 @@ impl<'p, 'a> Groups<'p, 'a> {
     }
 
     fn open(&mut self, home: Home<'p>, expected: usize) -> usize {
-        // The first group often is the only one.
-        let room = if self.groups.is_empty() { expected.min(1_024) } else { 0 };
+        // The first group often is the only one, and is the whole batch then.
+        let is_first = self.groups.is_empty();
+        let share = match &home {
+            Home::Partition(entry, _) if !is_first => entry.partition_count().max(1) as usize,
+            _ => 1,
+        };
+        // Keys do not spread evenly.
+        let room = expected.min(1_024) / share;
+        let room = if is_first { room } else { room + room / 2 + 4 };
+        if let [first] = self.groups.as_mut_slice() {
+            first.indexes.list(expected.min(1_024));
+        }
+        let indexes = match is_first {
+            true => Indexes::all(0),
+            false => Indexes::Listed(Vec::with_capacity(room)),
+        };
         self.groups.push(Group {
             home,
             records: Vec::with_capacity(room),
-            indexes: Vec::with_capacity(room),
+            indexes,
             sticky_bytes: None,
             sequence: None,
             refused: None,
@@ -417,7 +514,8 @@ impl BatchPart<'_> {
 
     /// Positions in the append become positions in the caller's batch.
     fn translate(&self, error: Error) -> Error {
-        let of_caller = |at: &usize| self.indexes.get(*at).copied();
+        let indexes = self.indexes.as_slice();
+        let of_caller = |at: &usize| indexes.get(*at).copied();
         let blamed = error.record_indexes().iter().filter_map(of_caller).collect();
         self.blame(error, blamed)
     }

@@ -1,14 +1,13 @@
 //! Who numbers a producer's records: an idempotent producer by itself, partition by partition,
 //! a transactional one within its transaction.
 
-use std::sync::Arc;
-
-use parking_lot::{Mutex, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use crate::backend::{
     Append, Appended, Backend, Fenced, PartitionBackend, ProducerEpoch, ProducerStamp,
 };
-use crate::base::{Error, ErrorKind, Expect, Result, TopicId};
+use crate::base::{Error, ErrorKind, Expect, RawRecord, Result, TimestampType, TopicId};
+use crate::lock::Biased;
 
 use super::routes::Entry;
 use super::transaction::Current;
@@ -31,24 +30,25 @@ pub(super) struct Identity {
 }
 
 /// The next number of a partition; none before it is known.
-type Next = Arc<Mutex<Option<i32>>>;
+type Next = Biased<Option<i32>>;
 
 /// The next numbers of a topic's partitions. Entries of the same topic share it, however often
 /// the topic grows.
+///
+/// Runs of them, each twice as long as the one before: what is there never moves, so that a look
+/// takes no lock.
 #[derive(Debug, Default)]
-pub(super) struct Numbers(RwLock<Vec<Next>>);
+pub(super) struct Numbers([OnceLock<Box<[Next]>>; 32]);
 
 impl Numbers {
-    fn of(&self, partition: u32) -> Next {
-        let at = partition as usize;
-        if let Some(next) = self.0.read().get(at) {
-            return Arc::clone(next);
-        }
-        let mut all = self.0.write();
-        while all.len() <= at {
-            all.push(Next::default());
-        }
-        all.get(at).map(Arc::clone).unwrap_or_default()
+    #[inline]
+    fn of(&self, partition: u32) -> Option<&Next> {
+        // The last partition of all has no number of its own: there are never so many.
+        let place = partition.checked_add(1)?;
+        let (run, first) = (place.ilog2(), 1 << place.ilog2());
+        let slot = self.0.get(run as usize)?;
+        let run = slot.get_or_init(|| (0..first).map(|_| Next::new(None)).collect());
+        run.get((place - first) as usize)
     }
 }
 
@@ -73,8 +73,24 @@ impl Way<'_> {
     /// Appends, if what it depends on holds.
     pub(super) fn append(&self, request: Append<'_>) -> Result<Appended> {
         match self.expect {
-            None => self.door.append(request),
+            None => match *request.records {
+                [ref record] if record.timestamp_ms.is_none() => self.append_one(record, request),
+                _ => self.door.append(request),
+            },
             Some(expect) => self.door.append_if(request, expect),
+        }
+    }
+
+    fn append_one(&self, record: &RawRecord<'_>, request: Append<'_>) -> Result<Appended> {
+        match self.door.append_one(record, request.producer.as_ref()) {
+            Some(spot) => Ok(Appended {
+                base_offset: spot.offset(),
+                timestamp_ms: spot.timestamp_ms,
+                timestamp_type: TimestampType::CreateTime,
+                duplicate: false,
+                exact: true,
+            }),
+            None => self.door.append(request),
         }
     }
 
@@ -105,7 +121,7 @@ impl Numbering {
 
 impl Identity {
     fn append(&self, way: Way<'_>, request: Append<'_>, first: Option<i32>) -> Result<Appended> {
-        let next = way.entry.numbers.of(way.partition);
+        let next = way.entry.numbers.of(way.partition).ok_or_else(|| no_number(way.partition))?;
         // Held over the append: numbers stand in the partition in their order.
         let mut next = next.lock();
         self.check_held()?;
@@ -156,6 +172,12 @@ impl Identity {
     }
 }
 
+#[cold]
+fn no_number(partition: u32) -> Error {
+    let message = format!("partition {partition}: none of that number is ever numbered");
+    Error::new(ErrorKind::UnknownTopicOrPartition, message)
+}
+
 fn taken(name: &str) -> Error {
     let message = format!("another producer has taken the name {name:?}");
     Error::new(ErrorKind::ProducerFenced, message)
@@ -175,8 +197,12 @@ mod tests {
     #[test]
     fn numbers_of_a_topic_that_grows_are_the_same_ones() {
         let numbers = Numbers::default();
-        *numbers.of(1).lock() = Some(7);
-        *numbers.of(5).lock() = Some(9);
-        assert_eq!((*numbers.of(1).lock(), *numbers.of(0).lock()), (Some(7), None));
+        let of = |partition| numbers.of(partition).unwrap().lock();
+        for partition in 0..100 {
+            *of(partition) = i32::try_from(partition).ok();
+        }
+        assert!((0..100).all(|partition| *of(partition) == i32::try_from(partition).ok()));
+        assert_eq!(*of(100), None);
+        assert!(numbers.of(u32::MAX).is_none());
     }
 }

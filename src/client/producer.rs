@@ -280,19 +280,37 @@ impl Shared {
         let chosen = strategy.choose(record, entry, || entry.sticky.current())?;
         let partition = chosen.partition;
         let door = door(&entry.route, partition)?;
-        let (records, first) = (slice::from_ref(&record.raw), record.sequence);
-        let appended = self.append(entry, partition, &**door, records, first)?;
+        let plain = self.numbering.is_none() && record.sequence.is_none();
+        let spot = if plain { door.append_one(&record.raw, None) } else { None };
+        let (offset, timestamp_ms) = match spot {
+            Some(spot) => (spot.offset(), spot.timestamp_ms),
+            None => self.place_otherwise(record, entry, partition, &**door)?,
+        };
         if chosen.is_sticky {
             self.count_sticky(entry, partition, size);
         }
         let placed = Placed {
             partition,
-            offset: appended.base_offset,
-            timestamp_ms: appended.time_of(record.raw.timestamp_ms),
+            offset,
+            timestamp_ms,
             key_size: record.raw.key.map(<[u8]>::len),
             value_size: record.raw.value.map(<[u8]>::len),
         };
         Ok(Delivery::new(self, entry, door, placed))
+    }
+
+    /// What is numbered, or has something in its way.
+    #[inline(never)]
+    fn place_otherwise(
+        &self,
+        record: &Record<'_>,
+        entry: &Entry,
+        partition: u32,
+        door: &dyn PartitionBackend,
+    ) -> Result<(u64, i64)> {
+        let (records, first) = (slice::from_ref(&record.raw), record.sequence);
+        let appended = self.append(entry, partition, door, records, first)?;
+        Ok((appended.base_offset, appended.time_of(record.raw.timestamp_ms)))
     }
 
     /// Tells of what is done since.

@@ -9,7 +9,7 @@ use crate::stage::{ChunkWish, MAX_CHUNK};
 
 use super::Partition;
 use super::appender::{Appender, Place};
-use super::call::{Call, Stamp, size};
+use super::call::{Call, Stamp, size_up_to};
 use super::conditional::{Condition, Judgement};
 use super::numbered::Known;
 use super::waiters::Woken;
@@ -56,26 +56,25 @@ impl Partition {
     #[inline]
     pub fn append(&self, request: Append<'_>) -> Result<Appended> {
         if let [record] = request.records
-            && let Some(appended) = self.append_one(record, request.producer.as_ref(), |_| true)
+            && let Some((offset, now)) =
+                self.place_alone(record, request.producer.as_ref(), |_| true)
         {
-            return Ok(appended);
+            return Ok(Stamp::own(now).appended(offset));
         }
         self.append_all(request, None)
     }
 
-    /// One record, where nothing is in its way; `None`, and nothing has changed, elsewhere.
-    #[inline]
-    pub(super) fn append_one(
+    /// Appends one record, where nothing is in its way: its offset, and the time that it came.
+    /// `None`, and nothing has changed, elsewhere.
+    #[inline(always)]
+    pub(super) fn place_alone(
         &self,
         record: &RawRecord<'_>,
         producer: Option<&ProducerStamp>,
-        may: impl FnOnce(&Appender) -> bool,
-    ) -> Option<Appended> {
-        let measure = size(record).ok()?;
+        may: impl Fn(&Appender) -> bool,
+    ) -> Option<(u64, i64)> {
         let settings = self.limits.version();
-        if measure.len > self.most_at_once() {
-            return None;
-        }
+        let measure = size_up_to(record, self.most_at_once())?;
         let now = self.shared.clock.unix_ms();
         if !self.takes(record, now) {
             return None;
@@ -88,22 +87,70 @@ impl Partition {
             return None;
         }
         let time = record.timestamp_ms.unwrap_or(now);
-        let base_offset = match producer {
-            None => appender.place_one(record, measure, time)?,
-            Some(stamp) => appender.place_next(record, measure, (now, time), stamp)?,
+        let placed = match producer {
+            None => appender.place_one(record, measure, time),
+            Some(stamp) => appender.place_next(record, measure, (now, time), stamp),
+        };
+        let Some(offset) = placed else {
+            drop(appender);
+            let call = Call::of_one(record, measure, producer.copied());
+            return self.place_in_new_batch(&call, now, settings, &may).map(|offset| (offset, now));
         };
         if self.indexed {
-            appender.note_keys(std::slice::from_ref(record), base_offset, producer);
+            appender.note_keys(std::slice::from_ref(record), offset, producer);
         }
-        self.marks.set_end(base_offset + 1);
+        self.marks.set_end(offset + 1);
         if self.has_news(&appender) {
             let news = self.news(&mut appender);
             drop(appender);
             self.tell(news);
         }
-        let timestamp_type = TimestampType::CreateTime;
-        let (duplicate, exact) = (false, true);
-        Some(Appended { base_offset, timestamp_ms: now, timestamp_type, duplicate, exact })
+        Some((offset, now))
+    }
+
+    /// The same for a record that the open batch has no room for, or the chunk: what was measured
+    /// is not measured again.
+    #[inline(never)]
+    fn place_in_new_batch(
+        &self,
+        call: &Call<'_>,
+        now: i64,
+        settings: u32,
+        may: &dyn Fn(&Appender) -> bool,
+    ) -> Option<u64> {
+        let stamp = Stamp::own(now);
+        for _ in 0..2 {
+            let mut appender = self.append.lock();
+            let goes_on = appender.takes_more_of(call.producer.as_ref());
+            if !goes_on || appender.settings != settings || !may(&appender) {
+                return None;
+            }
+            if appender.is_recent_full() {
+                return None;
+            }
+            let offset = appender.next_offset;
+            let place = appender.place(call, stamp, &mut |batch| self.staged.write().push(batch));
+            if let Place::NeedChunk(payload) = place {
+                drop(appender);
+                let held = self.shared.stage.can_hold(payload);
+                if !held || !matches!(self.try_refill(payload, self.internal), Ok(true)) {
+                    return None;
+                }
+                continue;
+            }
+            appender.note_keys(call.records(), offset, call.producer.as_ref());
+            if let Some(turn) = &mut appender.turn {
+                turn.touch(now, call.last_time(stamp));
+            }
+            self.marks.set_end(appender.next_offset);
+            let news = self.has_news(&appender).then(|| self.news(&mut appender));
+            drop(appender);
+            if let Some(news) = news {
+                self.tell(news);
+            }
+            return Some(offset);
+        }
+        None
     }
 
     /// Whether somebody is to be told of an append.
@@ -292,7 +339,8 @@ impl Partition {
     /// Whether the topic's rules let a record in that came at `now`.
     #[inline]
     fn takes(&self, record: &RawRecord<'_>, now: i64) -> bool {
-        let in_time = record.timestamp_ms.is_none_or(|time| self.limits.allows_time(time, now));
+        let in_time =
+            record.timestamp_ms.is_none_or(|time| self.limits.allows_times(time, time, now));
         in_time && (record.key.is_some() || !self.limits.needs_keys())
     }
 
@@ -301,7 +349,9 @@ impl Partition {
     pub(super) fn check(&self, call: &Call<'_>, now: i64) -> Result<u32> {
         let settings = self.limits.version();
         self.check_size(call)?;
-        if call.records().iter().all(|record| self.takes(record, now)) {
+        let allows = |(least, most)| self.limits.allows_times(least, most, now);
+        let keyed = !call.lacks_key() || !self.limits.needs_keys();
+        if keyed && call.own_times().is_none_or(allows) {
             return Ok(settings);
         }
         self.refuse_records(call.records(), now).map_or(Ok(settings), Err)

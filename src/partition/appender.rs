@@ -215,6 +215,27 @@ impl Appender {
         Some(offset)
     }
 
+    /// Whether another record, of the one whose turn it is, finds no more in its way than that a
+    /// batch is to begin.
+    pub fn takes_more_of(&self, producer: Option<&ProducerStamp>) -> bool {
+        let goes_on = match (producer, &self.turn) {
+            (None, turn) => turn.is_none(),
+            (Some(stamp), Some(turn)) => turn.goes_on(stamp, self.next_offset),
+            (Some(_), None) => false,
+        };
+        goes_on && self.takes_plain()
+    }
+
+    /// Whether records with times of their own may be placed here and now.
+    #[inline(always)]
+    fn takes_plain(&self) -> bool {
+        self.timestamp_type == TimestampType::CreateTime
+            && !self.busy
+            && !self.closed
+            && self.refusing.is_none()
+            && self.next_offset < self.ceiling
+    }
+
     #[inline(always)]
     fn place_in_open(
         &mut self,
@@ -223,8 +244,7 @@ impl Appender {
         time: i64,
     ) -> Option<u64> {
         let offset = self.next_offset;
-        let plain = self.timestamp_type == TimestampType::CreateTime;
-        if !plain || self.busy || self.closed || self.refusing.is_some() || offset >= self.ceiling {
+        if !self.takes_plain() {
             return None;
         }
         let chunk = self.current.as_mut()?;
@@ -267,7 +287,10 @@ impl Appender {
                 chunk.open(BatchHeader { leader_epoch: self.epoch, ..header });
                 opened(staged(chunk));
             }
-            chunk.push_all(call.iter(), |record| stamp.of(record));
+            match call.single() {
+                Some((record, measure)) => chunk.push(record, measure, stamp.of(record)),
+                None => chunk.push_all(call.iter(), |record| stamp.of(record)),
+            }
             self.next_offset += call.count() as u64;
         } else {
             self.place_apart(call, stamp, opened);

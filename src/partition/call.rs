@@ -5,60 +5,60 @@ use crate::base::{Error, ErrorKind, RawRecord, Result, TimestampType};
 use crate::batch::{self, Attributes, BatchHeader, Measure};
 use crate::log::producers::behind;
 
-/// A measured call. One record, the usual case, allocates nothing.
+/// A checked call. Checking it allocates nothing, and hashes nothing: what may go another way, or
+/// wait, is hashed when it is encoded.
 #[derive(Debug)]
 pub struct Call<'a> {
     records: &'a [RawRecord<'a>],
     /// Who makes it, of a producer with an id.
     pub producer: Option<ProducerStamp>,
-    first: Measure,
-    rest: Vec<Measure>,
+    /// Of a single record that was measured already.
+    single: Option<Measure>,
     /// Encoded bytes of all records.
     pub bytes: usize,
     /// Least and greatest timestamp of the records that have one of their own.
     times: Option<(i64, i64)>,
     /// Whether some record takes the clock's time.
     pub needs_now: bool,
+    /// Whether some record has no key.
+    lacks_key: bool,
 }
 
 impl<'a> Call<'a> {
-    /// Checks every record and measures it; the error names the records that are refused.
-    #[inline]
+    /// Checks every record and adds up what they take; the error names the records that are refused.
     pub fn measure(records: &'a [RawRecord<'a>]) -> Result<Self> {
-        let Some((head, tail)) = records.split_first() else {
+        if records.is_empty() {
             return Err(Error::new(ErrorKind::InvalidRequest, "there is no record to append"));
-        };
-        let first = size(head).map_err(|error| refuse(records, error))?;
-        let mut call = Self {
-            records,
-            producer: None,
-            first,
-            rest: Vec::new(),
-            bytes: first.len,
-            times: None,
-            needs_now: false,
-        };
-        call.note_time(head.timestamp_ms);
-        if !tail.is_empty() {
-            call.measure_rest(tail)?;
+        }
+        let mut call = Self::empty(records);
+        for record in records {
+            call.bytes += size(record).map_err(|error| refuse(records, error))?;
+            call.note(record);
         }
         Ok(call)
     }
 
-    fn measure_rest(&mut self, tail: &[RawRecord<'_>]) -> Result<()> {
-        self.rest.reserve_exact(tail.len());
-        for record in tail {
-            let measure = size(record).map_err(|error| refuse(self.records, error))?;
-            self.bytes += measure.len;
-            self.note_time(record.timestamp_ms);
-            self.rest.push(measure);
-        }
-        Ok(())
+    fn empty(records: &'a [RawRecord<'a>]) -> Self {
+        let (needs_now, lacks_key) = (false, false);
+        Self { records, producer: None, single: None, bytes: 0, times: None, needs_now, lacks_key }
+    }
+
+    /// A call of one record, measured already.
+    pub fn of_one(
+        record: &'a RawRecord<'a>,
+        measure: Measure,
+        producer: Option<ProducerStamp>,
+    ) -> Self {
+        let empty = Self::empty(std::slice::from_ref(record));
+        let mut call = Self { producer, single: Some(measure), bytes: measure.len, ..empty };
+        call.note(record);
+        call
     }
 
     #[inline]
-    fn note_time(&mut self, timestamp_ms: Option<i64>) {
-        let Some(time) = timestamp_ms else {
+    fn note(&mut self, record: &RawRecord<'_>) {
+        self.lacks_key |= record.key.is_none();
+        let Some(time) = record.timestamp_ms else {
             self.needs_now = true;
             return;
         };
@@ -76,10 +76,28 @@ impl<'a> Call<'a> {
         self.records.len()
     }
 
-    /// The records with their sizes.
+    /// The only record with what was measured of it, where both are so.
+    #[inline]
+    pub fn single(&self) -> Option<(&'a RawRecord<'a>, Measure)> {
+        self.records.first().zip(self.single)
+    }
+
+    /// The records with their sizes, measured as they are asked for.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Measure)> + '_ {
-        self.records.iter().zip(std::iter::once(self.first).chain(self.rest.iter().copied()))
+        self.records.iter().map(|record| (record, Measure::of_checked(record)))
+    }
+
+    /// Whether some record has no key.
+    #[inline]
+    pub fn lacks_key(&self) -> bool {
+        self.lacks_key
+    }
+
+    /// Least and greatest timestamp of the records that have one of their own.
+    #[inline]
+    pub fn own_times(&self) -> Option<(i64, i64)> {
+        self.times
     }
 
     /// The timestamp that the first record gets.
@@ -133,6 +151,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// At `now`, where records keep times of their own.
+    #[inline]
+    pub fn own(now: i64) -> Self {
+        Self { now, timestamp_type: TimestampType::CreateTime }
+    }
+
     /// Whether all records get the clock's time.
     #[inline]
     pub fn is_append_time(self) -> bool {
@@ -193,14 +217,22 @@ pub fn time_fits(base: i64, time: i64) -> bool {
     batch::timestamp_delta(base, time).is_some()
 }
 
-/// Checks one record and measures it.
+/// Checks one record; its encoded bytes.
 #[inline(always)]
-pub fn size(record: &RawRecord<'_>) -> Result<Measure> {
-    let measure = Measure::of(record)?;
+fn size(record: &RawRecord<'_>) -> Result<usize> {
+    let len = batch::encoded_len(record)?;
     if record.timestamp_ms.is_some_and(|time| time < 0) {
         return Err(negative_time(record.timestamp_ms.unwrap_or(0)));
     }
-    Ok(measure)
+    Ok(len)
+}
+
+/// Measures a record of at most `most` encoded bytes; `None` when it has more, or is refused.
+/// What is too long is not hashed for nothing.
+#[inline(always)]
+pub fn size_up_to(record: &RawRecord<'_>, most: usize) -> Option<Measure> {
+    let valid = record.timestamp_ms.is_none_or(|time| time >= 0);
+    if valid { Measure::up_to(record, most) } else { None }
 }
 
 #[cold]

@@ -11,6 +11,7 @@ use crate::batch::key_hash;
 
 use super::Partition;
 use super::appender::Appender;
+use super::call::Stamp;
 
 /// What a call relies on, and what is known about it so far.
 #[derive(Debug)]
@@ -77,11 +78,12 @@ impl Partition {
         let mut condition = self.condition(request.records, expect)?;
         condition.producer = producer.map(|stamp| stamp.id);
         if let [record] = request.records
-            && let Some(appended) = self.append_one(record, request.producer.as_ref(), |appender| {
-                matches!(self.judge_condition(appender, &condition), Judgement::Met)
-            })
+            && let Some((offset, now)) =
+                self.place_alone(record, request.producer.as_ref(), |appender| {
+                    matches!(self.judge_condition(appender, &condition), Judgement::Met)
+                })
         {
-            return Ok(appended);
+            return Ok(Stamp::own(now).appended(offset));
         }
         self.append_all(request, Some(&mut condition))
     }

@@ -100,11 +100,11 @@ impl Limits {
         (limit(&self.retention_ms), limit(&self.retention_bytes))
     }
 
-    /// Whether a record may carry this time of its own.
+    /// Whether records may carry times of their own of which these are the least and the greatest.
     #[inline]
-    pub fn allows_time(&self, time: i64, now: i64) -> bool {
-        time.saturating_sub(now) <= self.time_after_max.load(Ordering::Relaxed)
-            && now.saturating_sub(time) <= self.time_before_max.load(Ordering::Relaxed)
+    pub fn allows_times(&self, least: i64, most: i64, now: i64) -> bool {
+        most.saturating_sub(now) <= self.time_after_max.load(Ordering::Relaxed)
+            && now.saturating_sub(least) <= self.time_before_max.load(Ordering::Relaxed)
     }
 
     /// The bounds of a record's own time, before and after the clock's.

@@ -50,6 +50,7 @@ use parking_lot::RwLock;
 use crate::base::sync::Mutex;
 use crate::base::validation::Rule;
 use crate::base::{Durability, Error, ErrorKind, TopicConfig, TopicPartition};
+use crate::lock::Biased;
 use crate::log::producers::AbortedTxn;
 use crate::log::{PartitionKey, SegmentLog, View};
 
@@ -91,7 +92,7 @@ pub struct Partition {
     /// The segments: one writer at a time settles, syncs or seals.
     flush: parking_lot::Mutex<SegmentLog>,
     /// The chunk being filled. What stands beside it is read by others for every record.
-    append: CachePadded<Mutex<Appender>>,
+    append: CachePadded<Biased<Appender>>,
     /// As the appender has it, for readers.
     closed: AtomicBool,
     /// The topic is gone: what was closed will not come back with the log.

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::base::sync::Mutex;
 use crate::base::{Durability, Error, ErrorKind, Result, TopicConfig, TopicPartition};
+use crate::lock::Biased;
 use crate::log::producers::{AbortedTxn, Producers};
 use crate::log::{GapEvent, OpenReport, PartitionKey, Record, SegmentLog};
 use crate::stage::{BatchSpot, Chunk, FoundChunk};
@@ -153,7 +154,7 @@ impl Partition {
             marks,
             adopted,
             flush: parking_lot::Mutex::new(log),
-            append: CachePadded::new(Mutex::new(appender)),
+            append: CachePadded::new(Biased::new(appender)),
             closed: std::sync::atomic::AtomicBool::new(false),
             deleted: std::sync::atomic::AtomicBool::new(false),
             staged: RwLock::new(staged),

@@ -9,11 +9,11 @@ use bytes::BytesMut;
 
 use crate::backend::{
     Append, Appended, Fetch, FetchInfo, FetchedBatch, FetchedOn, PartitionBackend, PartitionMarks,
-    WaitToken,
+    ProducerStamp, Spot, WaitToken,
 };
 use crate::base::validation::validate;
 use crate::base::wait::Deadline;
-use crate::base::{Error, ErrorKind, Expect, Isolation, Result};
+use crate::base::{Error, ErrorKind, Expect, Isolation, RawRecord, Result};
 use crate::batch::Damage;
 
 use super::Partition;
@@ -24,7 +24,16 @@ const HELP: Duration = Duration::from_millis(20);
 impl PartitionBackend for Partition {
     fn append(&self, request: Append<'_>) -> Result<Appended> {
         self.validate(&request)?;
-        Partition::append(self, request)
+        self.append_all(request, None)
+    }
+
+    #[inline]
+    fn append_one(&self, record: &RawRecord<'_>, producer: Option<&ProducerStamp>) -> Option<Spot> {
+        if !self.rules.is_empty() {
+            return None;
+        }
+        let (offset, now) = self.place_alone(record, producer, |_| true)?;
+        Spot::new(offset, record.timestamp_ms.unwrap_or(now))
     }
 
     fn append_if(&self, request: Append<'_>, expect: Expect) -> Result<Appended> {

@@ -199,19 +199,24 @@ impl Chunk {
         time: impl Fn(&RawRecord<'_>) -> i64,
     ) {
         let Some(open) = &mut self.open else { return };
-        let at = self.tail - self.block.mark();
+        let (mut check, mut tail) = (self.check, self.tail);
+        let (mut count, mut max_delta) = (open.count, open.max_timestamp_delta);
+        let at = tail - self.block.mark();
         let mut out = self.block.spare_mut().get_mut(at..).unwrap_or_default();
+        // Noted at the end, and only there: the bytes could lie anywhere for all the compiler knows.
         for (record, measure) in records {
             let ts_delta = time(record).wrapping_sub(open.base_timestamp) as i32;
-            let Some((place, rest)) = out.split_at_mut_checked(measure.len) else { return };
-            let head = measure.head(open.count, ts_delta);
+            let Some((place, rest)) = out.split_at_mut_checked(measure.len) else { break };
+            let head = measure.head(count, ts_delta);
             batch::encode_at(place, record, head);
-            self.check = self.check.record(measure.hash, head);
-            open.count += 1;
-            open.max_timestamp_delta = open.max_timestamp_delta.max(ts_delta);
-            self.tail += measure.len;
+            check = check.record(measure.hash, head);
+            count += 1;
+            max_delta = max_delta.max(ts_delta);
+            tail += measure.len;
             out = rest;
         }
+        (open.count, open.max_timestamp_delta) = (count, max_delta);
+        (self.check, self.tail) = (check, tail);
     }
 
     /// Publishes what was pushed: first the claim that survives a kill, then the readers' mark.
