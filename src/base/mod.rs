@@ -14,6 +14,7 @@ pub mod ids;
 pub mod isolation;
 mod planted;
 pub mod record;
+pub mod relay;
 pub mod stop;
 pub mod sync;
 pub mod validation;

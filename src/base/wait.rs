@@ -2,13 +2,17 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::clock::{Clock, SystemClock};
+use super::relay;
 use super::stop::Stop;
 
 /// A moment at which a call gives up.
@@ -83,6 +87,15 @@ pub struct Parker {
 struct Parked {
     thread: Thread,
     woken: AtomicBool,
+    baton: Mutex<Baton>,
+}
+
+/// What a thread that is woken is to call, see `relay.rs`.
+#[derive(Default)]
+struct Baton {
+    /// Whether the thread parks, and looks here when it goes on.
+    parks: bool,
+    wakers: Vec<Waker>,
 }
 
 impl Wake for Parked {
@@ -91,17 +104,53 @@ impl Wake for Parked {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        let offered = self.take_over(relay::take());
         // Release: what the waker's caller did is visible to the woken thread.
         if !self.woken.swap(true, Ordering::Release) {
             self.thread.unpark();
         }
+        relay::put_back(offered);
+    }
+}
+
+impl Parked {
+    /// Leaves `offered` to this thread if it is about to be woken; returns it else.
+    fn take_over(&self, offered: Vec<Waker>) -> Vec<Waker> {
+        if offered.is_empty() || self.woken.load(Ordering::Acquire) {
+            return offered;
+        }
+        let mut baton = self.baton.lock();
+        if !baton.parks {
+            return offered;
+        }
+        baton.wakers.extend(offered);
+        Vec::new()
+    }
+}
+
+/// A thread that parks. Dropped, by a panic of the clock too, it goes on, and calls whom it was
+/// left to call.
+struct Parking<'a>(&'a Parked);
+
+impl<'a> Parking<'a> {
+    fn begin(parked: &'a Parked) -> Self {
+        parked.baton.lock().parks = true;
+        Self(parked)
+    }
+}
+
+impl Drop for Parking<'_> {
+    fn drop(&mut self) {
+        let Baton { wakers, .. } = mem::take(&mut *self.0.baton.lock());
+        relay::pass_on(wakers);
     }
 }
 
 impl Parker {
     /// A parker of the calling thread. It must be used on this thread.
     pub fn new() -> Self {
-        let parked = Parked { thread: thread::current(), woken: AtomicBool::new(false) };
+        let (thread, woken) = (thread::current(), AtomicBool::new(false));
+        let parked = Parked { thread, woken, baton: Mutex::default() };
         Self { parked: Arc::new(parked), hooked: Cell::new(false) }
     }
 
@@ -116,6 +165,7 @@ impl Parker {
         if !clock.is_real() && !self.hooked.replace(true) {
             clock.on_advance(Self::hook(&self.parked));
         }
+        let _parking = Parking::begin(&self.parked);
         while !self.parked.woken.swap(false, Ordering::Acquire) {
             if deadline.has_passed(clock) {
                 return;

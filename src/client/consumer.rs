@@ -9,6 +9,7 @@ mod queries;
 mod subscription;
 
 pub(super) use for_each::InHand;
+use poll::Eager;
 pub(super) use poll::Heed;
 
 use std::cell::RefCell;
@@ -65,6 +66,7 @@ pub struct Consumer {
     topics_seen: u64,
     /// Likewise of what is due.
     plans_seen: u64,
+    eager: Eager,
     /// None without a group.
     group: Option<Membership>,
 }
@@ -80,7 +82,8 @@ impl Consumer {
         let fetcher = Fetcher::new(Arc::clone(&bell), settings.isolation);
         let group = group.map(|settings| Membership::new(settings, listener, &bell));
         let events = RefCell::default();
-        Self { backend, settings, fetcher, bell, events, topics_seen: 0, plans_seen: 0, group }
+        let (topics_seen, plans_seen, eager) = (0, 0, Eager::default());
+        Self { backend, settings, fetcher, bell, events, topics_seen, plans_seen, eager, group }
     }
 
     /// A handle that ends a poll of this consumer from another thread.

@@ -25,9 +25,9 @@ pub trait Chore: Send + Sync + 'static {
     /// Does what is due. How long until there is more; `None` when nothing is planned.
     fn run_due(&self) -> Option<Duration>;
 
-    /// Lets `waker` be called when there is something to do before that time; false when there
-    /// is already.
-    fn sleep(&self, waker: &Waker, planned: bool) -> bool;
+    /// Lets `waker` be called when there is something to do before that time, `limit` from now;
+    /// false when there is already.
+    fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool;
 
     /// What the times are told by.
     fn clock(&self) -> &dyn Clock;
@@ -96,10 +96,10 @@ fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
     while !stopped.load(Ordering::Acquire) {
         let clock = chore.clock();
         match chore.run_due() {
-            Some(pause) if chore.sleep(&waker, true) => {
+            Some(pause) if chore.sleep(&waker, Some(pause)) => {
                 parker.park(clock, &Deadline::after(clock, pause));
             }
-            None if chore.sleep(&waker, false) => parker.park(clock, &Deadline::NEVER),
+            None if chore.sleep(&waker, None) => parker.park(clock, &Deadline::NEVER),
             _ => {}
         }
     }
@@ -108,11 +108,12 @@ fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
 /// Syncs, settles and seals.
 impl Chore for crate::partition::Shared {
     fn run_due(&self) -> Option<Duration> {
-        Self::run_due(self)
+        let due = Self::run_due(self);
+        due.into_iter().chain(self.nap()).min()
     }
 
-    fn sleep(&self, waker: &Waker, planned: bool) -> bool {
-        Self::sleep(self, waker, !planned)
+    fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool {
+        Self::sleep(self, waker, limit)
     }
 
     fn clock(&self) -> &dyn Clock {

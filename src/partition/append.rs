@@ -177,7 +177,7 @@ impl Partition {
 
     #[cold]
     pub(super) fn tell(&self, news: News) {
-        news.woken.wake();
+        news.woken.relay();
         self.after_append(news.sleeper, news.ask);
     }
 
@@ -311,7 +311,9 @@ impl Partition {
             sleeper.wake();
         }
         if ask && let Some(this) = self.this.upgrade() {
-            self.shared.rounds.ask(this);
+            let pool = &self.shared.stage.pool;
+            let is_urgent = pool.free_bytes() < pool.total_bytes() / 2;
+            self.shared.rounds.ask(this, is_urgent);
         }
     }
 

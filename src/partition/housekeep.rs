@@ -8,6 +8,9 @@ use crate::base::{Error, ErrorKind, Result};
 
 use super::{Partition, Shared};
 
+/// How long the background thread sleeps when it was asked to settle just now: who asks again
+/// meanwhile need not wake it, which takes longer than a hundred appends.
+const NAP: Duration = Duration::from_millis(1);
 /// How long a failed pass leaves the disk alone.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -23,6 +26,11 @@ impl Shared {
         }
         let due = self.sync_if_due(&mut healthy);
         if healthy { due } else { Some(BACKOFF) }
+    }
+
+    /// How soon a thread of the log's own looks again, if it was asked to settle just now.
+    pub fn nap(&self) -> Option<Duration> {
+        self.rounds.is_busy().then_some(NAP)
     }
 
     /// Whether there is something to do, by a clock that may be somewhat late.
@@ -61,10 +69,12 @@ impl Shared {
         healthy
     }
 
-    /// Lets `waker` be called when there is much to settle and, if it sleeps `deep`, when there is
-    /// anything to sync; false when that is so already.
-    pub fn sleep(&self, waker: &Waker, deep: bool) -> bool {
-        self.rounds.sleep(waker, deep)
+    /// Lets `waker` be called when there is much to settle, at once unless the sleep is a
+    /// [`nap`](Self::nap), and, if it has no limit, when there is anything to sync; false when that
+    /// is so already.
+    pub fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool {
+        let naps = limit.is_some_and(|limit| limit <= NAP);
+        self.rounds.sleep(waker, limit.is_none(), naps)
     }
 
     /// Returns when every listed record has reached its level; `DeliveryTimeout` at the deadline.

@@ -50,6 +50,10 @@ struct Lists {
     sleeper: Option<Waker>,
     /// Whether it sleeps without a time limit.
     sleeps_deep: bool,
+    /// Whether it sleeps for a moment only.
+    naps: bool,
+    /// Whether somebody had asked at the last look.
+    busy: bool,
 }
 
 /// Since when there is something to do, in monotonic nanoseconds: 0 for what is to be done at once,
@@ -100,12 +104,13 @@ impl Rounds {
         if lists.sleeps_deep { lists.sleeper.take() } else { None }
     }
 
-    /// Asks for a partition to be settled.
-    pub(super) fn ask(&self, partition: Arc<Partition>) {
+    /// Asks for a partition to be settled. The background thread is woken for that unless it only
+    /// naps, and it is not urgent.
+    pub(super) fn ask(&self, partition: Arc<Partition>, is_urgent: bool) {
         let sleeper = {
             let mut lists = self.lists();
             lists.asked.push(partition);
-            lists.sleeper.take()
+            if lists.naps && !is_urgent { None } else { lists.sleeper.take() }
         };
         wake(sleeper);
     }
@@ -120,6 +125,7 @@ impl Rounds {
         let mut lists = self.lists();
         let later = std::mem::take(&mut lists.later);
         let mut asked = std::mem::take(&mut lists.asked);
+        lists.busy = !asked.is_empty();
         asked.extend(later);
         asked
     }
@@ -139,6 +145,11 @@ impl Rounds {
         }
     }
 
+    /// Whether whoever does the work is to look again soon: much was asked for, and so will be more.
+    pub(super) fn is_busy(&self) -> bool {
+        self.work.lock().busy
+    }
+
     /// Since when partitions have been dirty, on the monotonic clock; `None` if none is.
     pub(super) fn dirty_since(&self) -> Option<Duration> {
         let lists = self.work.lock();
@@ -147,11 +158,11 @@ impl Rounds {
 
     /// Lets `waker` be called when a settle is asked for and, if it sleeps `deep`, when a
     /// partition gets unsynced records. False, and nothing is registered, when that is so already.
-    pub(super) fn sleep(&self, waker: &Waker, deep: bool) -> bool {
+    pub(super) fn sleep(&self, waker: &Waker, deep: bool, naps: bool) -> bool {
         let mut lists = self.work.lock();
         let idle = lists.asked.is_empty() && (!deep || lists.dirty.is_empty());
         lists.sleeper = idle.then(|| waker.clone());
-        lists.sleeps_deep = deep;
+        (lists.sleeps_deep, lists.naps) = (deep, naps);
         idle
     }
 

@@ -7,7 +7,7 @@
 
 use std::task::Waker;
 
-use crate::base::Isolation;
+use crate::base::{Isolation, relay};
 
 /// Wakers, each with the offset that it waits for the mark to pass.
 #[derive(Debug, Default)]
@@ -32,6 +32,14 @@ pub struct Woken(Vec<Waker>);
 impl Woken {
     /// Nobody.
     pub const NONE: Woken = Woken(Vec::new());
+
+    /// Calls them all, and leaves most of it to the threads that are woken.
+    #[inline]
+    pub fn relay(self) {
+        if !self.0.is_empty() {
+            relay::wake(self.0);
+        }
+    }
 
     /// Calls them all.
     #[inline]

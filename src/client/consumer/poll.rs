@@ -1,5 +1,8 @@
 //! The poll: a look, and the wait between two looks.
 
+use std::hint::spin_loop;
+use std::sync::Arc;
+use std::thread::yield_now;
 use std::time::Duration;
 
 use crate::backend::Changes;
@@ -13,6 +16,61 @@ use super::Consumer;
 /// How long a poll waits for partitions that others still hold: they may be up to a consumer
 /// that the same thread polls next.
 const FOR_OTHERS: Duration = Duration::from_millis(10);
+
+/// Looks before a sleep: two microseconds, as long as the system takes to wake a thread at best.
+const LOOKS: usize = 40;
+/// Where two threads hand records to and fro and both sleep, each would give up before the other is
+/// awake: so long they give way and look on, to come together.
+const LINGER: Duration = Duration::from_micros(50);
+
+/// Whether to look for a while before sleeping: as long as that finds something soon, and now and
+/// then to find out. Where records come rarely, or threads are more than processors, it does not.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Eager {
+    misses: u32,
+    skips: u32,
+    /// Records that came late, one after the other.
+    late: u32,
+}
+
+/// When looking has found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Soon,
+    /// While it gave way. So it is when the other thread was asleep, and will be awake from now on;
+    /// and so it is where records come just as often, which is no reason to go on for long.
+    Late,
+    Never,
+}
+
+impl Eager {
+    /// 2 to the power of so many polls in a row sleep at once, at most.
+    const MOST_MISSES: u32 = 5;
+    const MOST_LATE: u32 = 8;
+
+    /// Whether the poll that begins looks before it sleeps.
+    fn is_on(&self) -> bool {
+        self.skips == 0
+    }
+
+    fn note(&mut self, found: Found) {
+        self.late = if found == Found::Late { self.late + 1 } else { 0 };
+        match found {
+            Found::Soon => self.misses = 0,
+            Found::Late if self.late < Self::MOST_LATE => {}
+            Found::Late | Found::Never => {
+                self.late = 0;
+                self.misses = (self.misses + 1).min(Self::MOST_MISSES);
+                self.skips = (1 << self.misses) - 1;
+            }
+        }
+    }
+
+    /// A poll has slept without looking.
+    fn slept(&mut self) {
+        self.skips = self.skips.saturating_sub(1);
+    }
+}
 
 /// What ends a wait beside records, errors and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +127,7 @@ impl Consumer {
         timeout: Duration,
     ) -> Result<usize> {
         records.clear();
-        self.fetcher.patient = timeout.is_zero();
+        self.fetcher.patient = timeout.is_zero() || self.eager.is_on();
         let mut poll = InPoll { consumer: self, moved: false };
         let outcome = poll.consumer.poll_until(heed, records, timeout);
         poll.moved = !records.is_empty();
@@ -85,7 +143,7 @@ impl Consumer {
         if !timeout.is_zero() {
             self.note_changes();
         }
-        if self.look(records)? {
+        if self.look(records)? || !timeout.is_zero() && self.linger(records)? {
             return Ok(records.len());
         }
         if timeout.is_zero() {
@@ -113,6 +171,34 @@ impl Consumer {
                 return Ok(records.len());
             }
         }
+    }
+
+    /// Looks for some microseconds before the poll sleeps, if that was of use lately. True when
+    /// there is something to return; else what can call has been left to call.
+    fn linger(&mut self, records: &mut Records) -> Result<bool> {
+        if !self.fetcher.patient {
+            return Ok(false);
+        }
+        for _ in 0..LOOKS {
+            spin_loop();
+            if self.look(records)? {
+                self.eager.note(Found::Soon);
+                return Ok(true);
+            }
+        }
+        let backend = Arc::clone(&self.backend);
+        let end = Deadline::after(backend.clock(), LINGER);
+        while !end.has_passed(backend.clock()) {
+            yield_now();
+            if self.look(records)? {
+                self.eager.note(Found::Late);
+                return Ok(true);
+            }
+        }
+        self.eager.note(Found::Never);
+        self.fetcher.patient = false;
+        self.note_changes();
+        self.look(records)
     }
 
     /// What changes from now on ends a sleep: to be called before the look that is to find nothing.
@@ -146,6 +232,7 @@ impl Consumer {
     /// Waits until somebody calls, background work is due, or `deadline`.
     fn park(&mut self, heed: Heed, due: Option<Duration>, deadline: Deadline) {
         if self.fetcher.may_sleep() && self.may_sleep() {
+            self.eager.slept();
             self.sleep(heed, due, deadline);
         }
     }
