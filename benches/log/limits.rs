@@ -90,6 +90,21 @@ fn copy(len: usize) -> impl FnMut() -> Sample {
     }
 }
 
+/// One copy after the other into such a ring.
+pub fn copier(len: usize) -> impl FnMut() {
+    let record = vec![7_u8; len];
+    let mut ring = vec![1_u8; STAGE_BYTES];
+    let mut at = 0;
+    move || {
+        if at + len > ring.len() {
+            at = 0;
+        }
+        ring[at..at + len].copy_from_slice(black_box(&record));
+        at += len;
+        black_box(&ring);
+    }
+}
+
 /// Checksums of warm blocks.
 fn crc(block: usize) -> impl FnMut() -> Sample {
     let bytes: Vec<u8> = (0..block).map(|i| ((i * 31) >> 3) as u8).collect();

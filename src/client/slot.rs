@@ -236,7 +236,12 @@ impl Slot {
                 self.skip_damage(context, error, into)
             }
             // What was fetched is read again: the position has not moved past it.
-            outcome => outcome.inspect_err(|_| self.forget()),
+            outcome => outcome.inspect_err(|error| {
+                self.forget();
+                // Deleted while it was read: this is how the caller is told, and the only time.
+                self.orphaned |=
+                    error.kind() == ErrorKind::UnknownTopicOrPartition && self.is_deleted();
+            }),
         }
     }
 
