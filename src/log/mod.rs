@@ -68,6 +68,7 @@ pub use manifest::{PartitionEnd, Record, Witness};
 pub use report::{Cut, GapEvent, OpenReport};
 pub use retention::{RetentionRules, SegmentFacts};
 pub use room::Room;
+pub use seal::Footing;
 pub use segment_log::{Placed, SegmentLog};
 pub use sync::SyncTicket;
 pub use view::View;

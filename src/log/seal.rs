@@ -8,6 +8,7 @@ use super::layout::Footer;
 use super::manifest::Record;
 use super::sections;
 use super::segment_log::SegmentLog;
+use super::sync::MANY;
 use crate::base::{Error, ErrorKind, Result};
 
 impl SegmentLog {
@@ -76,15 +77,23 @@ impl SegmentLog {
         Ok(())
     }
 
+    /// The whole of a close.
+    #[cfg(test)]
+    pub fn close(&mut self) -> Result<()> {
+        let footing = self.begin_close()?;
+        let synced = Footing::sync_all(footing.iter()).pop();
+        self.end_close(footing, synced.unwrap_or(Ok(())))
+    }
+
     /// Leaves the partition so that the next open need not scan: everything synced, what was
-    /// rolled sealed, the active segment with a footer and a checkpoint in the manifest. It
-    /// counts once [`LogFiles::mark_closed`](super::LogFiles::mark_closed) has succeeded.
+    /// rolled sealed, the active segment with a footer. This one is not synced yet: of very many
+    /// partitions all are synced together. Nothing is written from here on.
     ///
     /// # Errors
     /// `StorageError` and `StorageFull`; the log can be closed again.
-    pub fn close(&mut self) -> Result<()> {
+    pub fn begin_close(&mut self) -> Result<Option<Footing>> {
         if self.is_closed {
-            return Ok(());
+            return Ok(None);
         }
         self.check_open()?;
         self.sync()?;
@@ -93,44 +102,115 @@ impl SegmentLog {
             self.retire_active();
             self.bury()?;
         }
-        self.checkpoint()?;
+        let footing = self.write_checkpoint()?;
         self.is_closed = true;
-        Ok(())
+        Ok(footing)
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
-        let Some(active) = &mut self.active else { return Ok(()) };
+    /// Ends a close when its footer is synced, or could not be: a checkpoint in the manifest. It
+    /// counts once [`LogFiles::mark_closed`](super::LogFiles::mark_closed) has succeeded.
+    ///
+    /// # Errors
+    /// As [`begin_close`](Self::begin_close).
+    pub fn end_close(&mut self, footing: Option<Footing>, synced: Result<()>) -> Result<()> {
+        let Some(footing) = footing else { return Ok(()) };
+        let Footing { layer, file_len, crc, .. } = footing;
+        let noted = synced.and_then(|()| {
+            let (number, end) = (layer.segment.number, layer.end(file_len, crc));
+            self.files.manifest().append(&[Record::Checkpoint { number, end }])
+        });
+        match noted {
+            Ok(position) => {
+                self.manifest_position = position;
+                if let Some(active) = &mut self.active {
+                    active.closed_as = Some((file_len, crc));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.is_closed = false;
+                self.fail_with(&layer, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_checkpoint(&mut self) -> Result<Option<Footing>> {
+        let Some(active) = &mut self.active else { return Ok(None) };
         let layer = active.layer();
         let unchanged = active.closed_as;
         active.expect_footer();
         layer.segment.store(&self.producers);
         let (file_len, crc) = match unchanged {
             Some(unchanged) => unchanged,
-            None => self.finish_file_or_fail(&layer, &[])?,
+            None => {
+                let written = write_footer(&layer, &[]);
+                written.inspect_err(|error| self.fail_with(&layer, error))?
+            }
         };
-        if let Some(active) = &mut self.active {
-            active.closed_as = Some((file_len, crc));
+        Ok(Some(Footing { layer, file_len, crc, is_synced: unchanged.is_some() }))
+    }
+
+    /// An error of another kind leaves a file that can be finished later.
+    fn fail_with(&mut self, layer: &Layer, error: &Error) {
+        if layer.segment.has_failed() {
+            self.fail(error.clone());
         }
-        let (number, end) = (layer.segment.number, layer.end(file_len, crc));
-        let position = self.files.manifest().append(&[Record::Checkpoint { number, end }])?;
-        self.manifest_position = position;
-        Ok(())
     }
 
     fn finish_file_or_fail(&mut self, layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
-        let result = finish_file(layer, keys);
-        if let Err(error) = &result {
-            // An error of another kind leaves a file that can be finished later.
-            if layer.segment.has_failed() {
-                self.fail(error.clone());
+        finish_file(layer, keys).inspect_err(|error| self.fail_with(layer, error))
+    }
+}
+
+/// The footer of a log that is being closed, which is to be synced.
+#[derive(Debug)]
+pub struct Footing {
+    layer: Layer,
+    file_len: u64,
+    crc: u32,
+    /// It stands there since the last close.
+    is_synced: bool,
+}
+
+impl Footing {
+    /// Makes footers of one log durable, with their files' names; what became of each. Where there
+    /// are very many, one sync of their file system covers all of them.
+    pub fn sync_all<'f>(footings: impl Iterator<Item = &'f Footing> + Clone) -> Vec<Result<()>> {
+        let mut dirty = footings.clone().filter(|footing| !footing.is_synced);
+        let together = dirty.nth(MANY).and_then(|footing| {
+            // What failed once is never synced again: whoever has such a file finds out alone.
+            let whole = footings.clone().all(|footing| !footing.layer.segment.has_failed());
+            whole.then(|| footing.layer.segment.files.dir.sync_everything())?
+        });
+        footings.map(|footing| footing.sync(together.as_ref())).collect()
+    }
+
+    fn sync(&self, together: Option<&Result<()>>) -> Result<()> {
+        let segment = &*self.layer.segment;
+        match together {
+            _ if self.is_synced => Ok(()),
+            None => segment.sync_with_name(&*segment.file()?),
+            Some(Ok(())) => segment.sync_name(),
+            Some(Err(error)) => {
+                // Which file it was is not told: none of them counts any more.
+                segment.set_failed();
+                Err(segment.place(error.clone()))
             }
         }
-        result
     }
 }
 
 /// Footer, exact length, sync; the file's length and the footer's checksum.
 pub(super) fn finish_file(layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
+    let end = write_footer(layer, keys)?;
+    let segment = &*layer.segment;
+    segment.sync_with_name(&*segment.file()?)?;
+    Ok(end)
+}
+
+/// Footer and exact length; the file's length and the footer's checksum.
+fn write_footer(layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
     let segment = &*layer.segment;
     if segment.repair.load(std::sync::atomic::Ordering::Acquire) {
         segment.write(&[&segment.header(0).encode()], 0)?;
@@ -154,6 +234,5 @@ pub(super) fn finish_file(layer: &Layer, keys: &[u8]) -> Result<(u64, u32)> {
         Err(error) => return Err(error),
     };
     segment.set_len(file_len)?;
-    segment.sync_with_name(&*segment.file()?)?;
     Ok((file_len, crc))
 }

@@ -74,8 +74,8 @@ impl SyncTicket {
     }
 }
 
-/// With more tickets than this one sync of the whole file system is cheaper than theirs.
-const MANY: usize = 32;
+/// With more files than this one sync of the whole file system is cheaper than theirs.
+pub(super) const MANY: usize = 32;
 
 impl SyncTicket {
     /// Does the work of many tickets of one log; what became of each. Where there are very many

@@ -37,7 +37,7 @@ use crate::base::{Clock, Error, LogConfig, Result};
 use crate::coord::groups::Coordinator;
 use crate::coord::transactions::Coordinator as Transactions;
 use crate::coord::{Catalogue, Table};
-use crate::log::{OpenReport, PartitionEnd};
+use crate::log::{Footing, OpenReport, PartitionEnd};
 use crate::partition::{Partition, Shared};
 
 use housekeeping::{Housekeeping, OpenTopics};
@@ -157,8 +157,18 @@ impl Node {
         self.shared.flush(true, deadline)?;
         let mut ends = Vec::new();
         let mut outcome = Ok(());
+        let mut begun = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            match partition.close_files() {
+            match partition.begin_close_files() {
+                Ok(footing) => begun.push((partition, footing)),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        let footings = begun.iter().filter_map(|(_, footing)| footing.as_ref());
+        let mut synced = Footing::sync_all(footings).into_iter();
+        for (partition, footing) in begun {
+            let synced = if footing.is_some() { synced.next() } else { None };
+            match partition.end_close_files(footing, synced.unwrap_or(Ok(()))) {
                 Ok(end) => {
                     ends.extend(end.map(|offset| PartitionEnd { key: partition.key(), offset }))
                 }

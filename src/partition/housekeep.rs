@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result};
+use crate::log::Footing;
 
 use super::{Partition, Shared};
 
@@ -149,13 +150,24 @@ impl Partition {
         Ok(())
     }
 
-    /// Brings the partition into the state that the next open likes best. What cannot be
-    /// written stays in the stage. Returns the end offset if records stand in the stage.
-    pub fn close_files(&self) -> Result<Option<u64>> {
+    /// Brings the partition into the state that the next open likes best, up to a footer that is
+    /// to be synced, if there is one. What cannot be written stays in the stage.
+    pub fn begin_close_files(&self) -> Result<Option<Footing>> {
         let mut log = self.flush.lock();
-        let closed = log.close();
+        let begun = log.begin_close();
         self.publish_segments(&log);
-        closed.map_err(|e| self.error(e))?;
+        begun.map_err(|e| self.error(e))
+    }
+
+    /// Ends what `begin_close_files` began, with the outcome of the footer's sync. Returns the end
+    /// offset if records stand in the stage.
+    pub fn end_close_files(
+        &self,
+        footing: Option<Footing>,
+        synced: Result<()>,
+    ) -> Result<Option<u64>> {
+        let mut log = self.flush.lock();
+        log.end_close(footing, synced).map_err(|e| self.error(e))?;
         let synced = log.synced_offset().min(self.marks.settled());
         self.marks.sync(synced);
         self.release(synced);

@@ -1,7 +1,7 @@
 //! Every crash point of small workloads.
 
 use alluvium::Durability::{PowerLoss, ProcessCrash};
-use alluvium::testing::{Fault, SimDisk};
+use alluvium::testing::{Fault, Operation, SimDisk};
 
 use super::bed::{Account, Bed, End, Shape, much};
 use super::history::Step;
@@ -274,6 +274,29 @@ const LIMITED: Workload = (
     ],
 );
 
+/// So many partitions with a segment each that one sync of the file system covers their footers.
+const CROWD: u32 = 36;
+
+const fn crowded() -> [Step; 2 * CROWD as usize + 6] {
+    let shape = Shape { level: ProcessCrash, partitions: CROWD, ..LARGE };
+    let mut steps = [Step::Close; 2 * CROWD as usize + 6];
+    steps[0] = Step::Create("c", shape);
+    let mut partition = 0;
+    while partition < CROWD {
+        steps[1 + partition as usize] = Step::Send("c", partition, 2, 1_300);
+        steps[2 + (CROWD + partition) as usize] = Step::Send("c", partition, 1, 2_000);
+        partition += 1;
+    }
+    steps[1 + CROWD as usize] = Step::Tick;
+    steps[2 + 2 * CROWD as usize] = Step::Reopen;
+    steps[3 + 2 * CROWD as usize] = Step::Send("c", 3, 1, 60);
+    steps[4 + 2 * CROWD as usize] = Step::Reopen;
+    steps
+}
+
+/// Very many partitions are closed together.
+const CROWDED: Workload = ("crowded", &crowded());
+
 /// What is left when the machine stops at operation `at` of a workload.
 fn crashed(steps: &[Step], at: u64, short: Option<usize>) -> Bed {
     let disk = SimDisk::new();
@@ -306,8 +329,13 @@ fn again(bed: &Bed, end: End) -> Bed {
 }
 
 /// Crashes at every `stride`th operation; at every one in a long run.
-fn every_point((name, steps): Workload, stride: usize) {
-    for at in (0..length(steps)).step_by(much(stride, 1)) {
+fn every_point(workload: Workload, stride: usize) {
+    every_point_behind(0, workload, stride);
+}
+
+/// As `every_point`, from operation `first` on.
+fn every_point_behind(first: u64, (name, steps): Workload, stride: usize) {
+    for at in (first..length(steps)).step_by(much(stride, 1)) {
         for short in [None, Some(300)].into_iter().take(much(1 + usize::from(at % 5 == 0), 2)) {
             let bed = crashed(steps, at, short);
             for end in ends(at) {
@@ -379,6 +407,36 @@ fn e09_levels_go_up_and_down_and_survive_a_crash_at_every_operation() {
 #[test]
 fn e02_e05_e06_topics_made_grown_and_deleted_together_survive_a_crash_at_every_operation() {
     every_point(MANY, 1);
+}
+
+#[test]
+fn very_many_partitions_are_closed_together_and_survive_a_crash_at_every_operation() {
+    let (_, steps) = CROWDED;
+    let first = length(&steps[..2 * CROWD as usize + 2]) + 8;
+    every_point_behind(first, CROWDED, 13);
+    let steps = &steps[..2 * CROWD as usize + 2];
+    let close = |failing: Option<u64>| {
+        let mut bed = Bed::fresh();
+        bed.run(steps).unwrap();
+        if let Some(at) = failing {
+            bed.disk.fail_at(at, Fault::SyncFails);
+        }
+        bed.disk.start_trace();
+        let _ = bed.run(&[Step::Close]);
+        bed
+    };
+    let trace = close(None).disk.trace();
+    let footers = trace.iter().skip_while(|done| done.operation != Operation::SetLen);
+    let of_files = footers.filter(|done| done.operation == Operation::Sync);
+    let segments = of_files.filter(|done| done.path.starts_with("/data/segments"));
+    assert_eq!(segments.count(), 0, "none for a single footer");
+    let all = |operation| trace.iter().filter(move |done| done.operation == operation);
+    assert!(all(Operation::SyncAll).count() > 0, "one covers the footers");
+    // One that fails is told by the close, and loses nothing.
+    for failing in all(Operation::SyncAll) {
+        let mut after = again(&close(Some(failing.index)), End::NOTHING);
+        after.recover(End::NOTHING, "crowded: a failed sync of everything");
+    }
 }
 
 /// An open that finds a deletion half done ends it: what the topic took on the disk is free then,
