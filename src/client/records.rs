@@ -319,6 +319,17 @@ impl<'r> OpenSpan<'r> {
         Self { partition, base_offset, base_timestamp, timestamp_type, payload, start, ends }
     }
 
+    /// The rest of them, one after the other. What it goes by stays in registers.
+    #[inline(always)]
+    fn fold<B>(self, first: B, mut add: impl FnMut(B, ConsumerRecord<'r>) -> B) -> B {
+        let mut open = self;
+        let mut all = first;
+        while let Some(record) = open.next() {
+            all = add(all, record);
+        }
+        all
+    }
+
     #[inline(always)]
     fn next(&mut self) -> Option<ConsumerRecord<'r>> {
         let end = *self.ends.next()? as usize;
@@ -343,6 +354,14 @@ impl<'r> Iterator for RecordsIter<'r> {
             }
             self.open = Some(self.spans.next()?);
         }
+    }
+
+    fn fold<B, F: FnMut(B, ConsumerRecord<'r>) -> B>(mut self, first: B, mut add: F) -> B {
+        let mut all = first;
+        while let Some(open) = self.open.take().or_else(|| self.spans.next()) {
+            all = open.fold(all, &mut add);
+        }
+        all
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

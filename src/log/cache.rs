@@ -125,6 +125,9 @@ type Turn = (bool, u64);
 struct Slot<T> {
     item: T,
     turn: Turn,
+    /// Whether it was used since it got its turn. Then it gets another one when that comes: to
+    /// move it at each use would cost every reader more than the use.
+    used: bool,
 }
 
 impl<T: Clone> Lru<T> {
@@ -140,23 +143,31 @@ impl<T: Clone> Lru<T> {
     }
 
     fn get(&mut self, number: u64) -> Option<T> {
-        let held = self.items.get(&number)?.turn.0;
-        self.set_held(number, held);
-        self.items.get(&number).map(|slot| slot.item.clone())
+        let slot = self.items.get_mut(&number)?;
+        slot.used = true;
+        Some(slot.item.clone())
     }
 
     fn insert(&mut self, number: u64, item: T) -> Option<T> {
         let old = self.remove(number);
         let evicted = if self.items.len() >= self.max { self.evict() } else { None };
         let turn = self.turn(false);
-        self.items.insert(number, Slot { item, turn });
+        self.items.insert(number, Slot { item, turn, used: false });
         self.order.insert(turn, number);
         evicted.or(old)
     }
 
     fn evict(&mut self) -> Option<T> {
-        let number = *self.order.first_key_value()?.1;
-        self.remove(number)
+        // Each look takes the mark of one away: after all of them there is one without.
+        for _ in 0..=self.items.len() {
+            let (&(held, _), &number) = self.order.first_key_value()?;
+            match self.items.get_mut(&number) {
+                Some(slot) if slot.used => slot.used = false,
+                _ => return self.remove(number),
+            }
+            self.set_held(number, held);
+        }
+        None
     }
 
     fn remove(&mut self, number: u64) -> Option<T> {

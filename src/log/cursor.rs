@@ -40,6 +40,8 @@ impl Trouble {
 /// come nearer meanwhile.
 const PIECE: usize = 4 << 10;
 const AHEAD: usize = 16 << 10;
+/// From an entry of the index to the end of a small batch behind it.
+const BEFORE: usize = 5 << 10;
 
 /// A position in the batches of a segment file.
 #[derive(Debug)]
@@ -73,7 +75,10 @@ impl Cursor {
     /// For somebody who wants about so many bytes.
     pub(super) fn wanting(self, bytes: u64) -> Self {
         let wanted = self.position.saturating_add(bytes);
-        Self { source: self.source.wanted(bytes), wanted, ..self }
+        // The headers up to the batch lie one behind the other, each a miss that hides the next.
+        let coming = (self.position + BEFORE as u64).min(self.limit);
+        prefetch(self.source.distant(self.position, coming));
+        Self { source: self.source.wanted(bytes), wanted, coming, ..self }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -94,8 +99,10 @@ impl Cursor {
         if self.position >= self.limit {
             return Ok(None);
         }
-        let bytes = self.bytes(self.position, HEADER_BYTES)?;
-        let decoded = BatchHeader::decode(&bytes, self.salt);
+        let bytes =
+            self.source.peek(self.position, HEADER_BYTES, self.limit).map_err(Trouble::Io)?;
+        let decoded = bytes.map(|bytes| BatchHeader::decode(bytes, self.salt));
+        let decoded = decoded.ok_or_else(|| self.ends_before())?;
         let header = decoded.map_err(|d| self.bad(d.reason, d.version))?;
         if header.base_offset < self.floor {
             return Err(self.bad("the batch's offset is below its place", false));
@@ -136,7 +143,11 @@ impl Cursor {
 
     fn bytes(&mut self, position: u64, len: usize) -> Result<bytes::Bytes, Trouble> {
         let got = self.source.slice(position, len, self.limit).map_err(Trouble::Io)?;
-        got.ok_or_else(|| self.bad("the file ends before the batch does", false))
+        got.ok_or_else(|| self.ends_before())
+    }
+
+    fn ends_before(&self) -> Trouble {
+        self.bad("the file ends before the batch does", false)
     }
 
     fn bad(&self, reason: &'static str, unknown: bool) -> Trouble {

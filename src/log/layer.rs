@@ -224,10 +224,12 @@ impl Layer {
             && let Some(Stored { aborted, .. }) = producers::decode(&footer.producers())
         {
             let (entries, keys) = self.parts(footer, &source);
+            source.forget();
             return Ok(Loaded { source, entries, aborted: aborted.into(), keys });
         }
         let Scan { entries, aborted, .. } = self.scan_all(&mut source)?;
         let entries = entries.iter().flat_map(Entry::encode).collect::<Vec<u8>>();
+        source.forget();
         Ok(Loaded { source, entries: entries.into(), aborted: aborted.into(), keys: None })
     }
 

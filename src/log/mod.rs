@@ -34,6 +34,7 @@ mod layer;
 mod layout;
 pub mod manifest;
 mod open;
+mod piece;
 mod postings;
 pub mod producers;
 mod report;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::piece::{self, PIECE};
 use crate::disk::DiskFile;
 
-/// A piece that stays in the second-level cache while it is decoded.
-const PIECE: u64 = 64 << 10;
 /// What a batch that the stage has filled is within.
 const ONE_BATCH: u64 = 18 << 10;
 
@@ -32,13 +31,13 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn read(file: Arc<dyn DiskFile>) -> Self {
-        Source::Read { file, at: 0, piece: Bytes::new(), stride: PIECE }
+        Source::Read { file, at: 0, piece: Bytes::new(), stride: PIECE as u64 }
     }
 
     /// For somebody who wants about so many bytes: no more is read than may be wanted.
     pub(super) fn wanted(mut self, bytes: u64) -> Self {
         if let Source::Read { stride, .. } = &mut self {
-            *stride = bytes.clamp(ONE_BATCH, PIECE);
+            *stride = bytes.clamp(ONE_BATCH, PIECE as u64);
         }
         self
     }
@@ -50,6 +49,13 @@ impl Source {
         bytes.get(start..end.min(bytes.len())).unwrap_or_default()
     }
 
+    /// Lets go of what was read; it would be held as long as this lives.
+    pub(super) fn forget(&mut self) {
+        if let Source::Read { piece, .. } = self {
+            *piece = Bytes::new();
+        }
+    }
+
     /// The bytes `position..position + len`; `None` when the file is shorter.
     ///
     /// Nobody will ask for anything at or behind `limit`, so nothing behind it is read.
@@ -59,32 +65,46 @@ impl Source {
         len: usize,
         limit: u64,
     ) -> io::Result<Option<Bytes>> {
+        let (piece, start) = self.bring(position, len, limit)?;
+        let end = start.and_then(|start| start.checked_add(len));
+        let range = start.zip(end).filter(|(_, end)| *end <= piece.len());
+        Ok(range.map(|(start, end)| piece.slice(start..end)))
+    }
+
+    /// As [`slice`](Self::slice), borrowed.
+    pub(super) fn peek(
+        &mut self,
+        position: u64,
+        len: usize,
+        limit: u64,
+    ) -> io::Result<Option<&[u8]>> {
+        let (piece, start) = self.bring(position, len, limit)?;
+        let end = start.and_then(|start| start.checked_add(len));
+        Ok(start.zip(end).and_then(|(start, end)| piece.get(start..end)))
+    }
+
+    /// A piece that holds these bytes, unless the file is shorter, and where in it they begin.
+    fn bring(
+        &mut self,
+        position: u64,
+        len: usize,
+        limit: u64,
+    ) -> io::Result<(&Bytes, Option<usize>)> {
         match self {
-            Source::Whole(bytes) => Ok(cut(bytes, position, len)),
+            Source::Whole(bytes) => Ok((bytes, usize::try_from(position).ok())),
             Source::Read { file, at, piece, stride } => {
-                let inside = position.checked_sub(*at).and_then(|skip| cut(piece, skip, len));
-                if inside.is_some() {
-                    return Ok(inside);
+                let inside = position.checked_sub(*at).and_then(|skip| usize::try_from(skip).ok());
+                let reaches = |skip: &usize| len <= piece.len().saturating_sub(*skip);
+                if let Some(skip) = inside.filter(|skip| *skip <= piece.len()).filter(reaches) {
+                    return Ok((piece, Some(skip)));
                 }
-                let wanted = len as u64;
-                if wanted > PIECE {
-                    return Ok(Some(fill(&**file, position, wanted)?).filter(|b| b.len() == len));
-                }
-                let room = limit.saturating_sub(position).min(*stride).max(wanted);
-                (*at, *piece) = (position, fill(&**file, position, room)?);
-                Ok(cut(piece, 0, len))
+                let room = limit.saturating_sub(position).min(*stride);
+                let room = usize::try_from(room).unwrap_or(usize::MAX).max(len);
+                // Before the next one is read: its memory may come back for that.
+                *piece = Bytes::new();
+                (*at, *piece) = (position, piece::read(&**file, position, room)?);
+                Ok((piece, Some(0)))
             }
         }
     }
-}
-
-fn cut(bytes: &Bytes, position: u64, len: usize) -> Option<Bytes> {
-    let start = usize::try_from(position).ok()?;
-    let end = start.checked_add(len)?;
-    (end <= bytes.len()).then(|| bytes.slice(start..end))
-}
-
-fn fill(file: &dyn DiskFile, position: u64, len: u64) -> io::Result<Bytes> {
-    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    file.read_fresh(len, position).map(Bytes::from)
 }
