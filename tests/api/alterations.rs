@@ -36,6 +36,10 @@ fn while_sending(send: impl Fn(u64) + Sync, alterations: impl FnOnce() + Send) {
                 }
             });
         }
+        // On a busy machine all could be over before the others have begun.
+        while sent.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
         let alter = thread::Builder::new().spawn_scoped(scope, alterations).unwrap();
         let outcome = alter.join();
         over.store(true, Ordering::Relaxed);
