@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -21,6 +22,8 @@ pub struct Relief {
     members: Mutex<Members>,
     /// Held by the thread that makes room.
     making: Mutex<()>,
+    /// How often some was made.
+    made: AtomicU64,
     told: Mutex<BTreeMap<TopicPartition, Relieved>>,
 }
 
@@ -46,7 +49,8 @@ impl Relief {
     /// Over this budget.
     pub fn new(room: &Room) -> Self {
         let (members, told) = (Mutex::default(), Mutex::default());
-        Self { room: room.clone(), members, making: Mutex::default(), told }
+        let (making, made) = (Mutex::default(), AtomicU64::new(0));
+        Self { room: room.clone(), members, making, made, told }
     }
 
     pub(super) fn add(&self, partition: &Arc<Partition>) {
@@ -110,6 +114,9 @@ impl Shared {
             list.iter().for_each(|partition| partition.end_for_compaction());
             self.agenda().call();
         }
+        if left < before {
+            relief.made.fetch_add(1, Ordering::AcqRel);
+        }
         left < before
     }
 }
@@ -121,10 +128,17 @@ impl Shared {
         self.relief.as_ref().is_some_and(tight)
     }
 
-    /// After a write that found no space: whether there may be some now.
-    pub(super) fn relieve_after(&self, failure: Option<&Error>) -> bool {
+    /// How often room was made so far.
+    pub(super) fn times_relieved(&self) -> u64 {
+        self.relief.as_ref().map_or(0, |relief| relief.made.load(Ordering::Acquire))
+    }
+
+    /// After a write that found no space: whether there may be some now. So it is, too, when another
+    /// thread has made some since there were `before` such times.
+    pub(super) fn relieve_after(&self, failure: Option<&Error>, before: u64) -> bool {
         let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
-        full && self.relieve(self.stage.pool.total_bytes() as u64)
+        let relieve = || self.relieve(self.stage.pool.total_bytes() as u64);
+        full && (relieve() || self.times_relieved() > before)
     }
 }
 

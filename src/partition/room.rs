@@ -99,8 +99,9 @@ impl Partition {
             shared.room.wait(turn, shared, &deadline);
             return Ok(());
         };
+        let times = shared.times_relieved();
         let mut freed = shared.settle_coldest(shared.stage.pool.total_bytes() / 4);
-        if shared.relieve_after(freed.as_ref().err()) {
+        if shared.relieve_after(freed.as_ref().err(), times) {
             freed = Ok(true);
         }
         drop(making);

@@ -344,7 +344,7 @@ impl Shared {
             partition.wake_durable();
         }
         self.note_manifest();
-        self.relieve_after(outcome.as_ref().err());
+        self.relieve_after(outcome.as_ref().err(), u64::MAX);
         outcome
     }
 
