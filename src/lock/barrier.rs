@@ -23,7 +23,7 @@ const MISSING: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 /// Asks the kernel for the call, once in a process. In one that has threads already this may take
-/// some milliseconds: to be called where a log is opened, and not under a lock.
+/// some milliseconds: not to be called under a lock, nor where somebody waits.
 pub fn prepare() {
     #[cfg(not(alluvium_loom))]
     if STATE.load(Ordering::Acquire) == UNKNOWN {

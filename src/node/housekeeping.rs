@@ -207,7 +207,7 @@ impl Chore for Housekeeping {
         agenda.next_due(clock)
     }
 
-    fn sleep(&self, waker: &Waker, _limit: Option<Duration>) -> bool {
+    fn sleep(&self, waker: &Waker, _planned: bool) -> bool {
         self.shared.agenda().sleep(waker)
     }
 

@@ -25,9 +25,9 @@ pub trait Chore: Send + Sync + 'static {
     /// Does what is due. How long until there is more; `None` when nothing is planned.
     fn run_due(&self) -> Option<Duration>;
 
-    /// Lets `waker` be called when there is something to do before that time, `limit` from now;
-    /// false when there is already.
-    fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool;
+    /// Lets `waker` be called when there is something to do before that time; false when there
+    /// is already.
+    fn sleep(&self, waker: &Waker, planned: bool) -> bool;
 
     /// What the times are told by.
     fn clock(&self) -> &dyn Clock;
@@ -96,10 +96,10 @@ fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
     while !stopped.load(Ordering::Acquire) {
         let clock = chore.clock();
         match chore.run_due() {
-            Some(pause) if chore.sleep(&waker, Some(pause)) => {
+            Some(pause) if chore.sleep(&waker, true) => {
                 parker.park(clock, &Deadline::after(clock, pause));
             }
-            None if chore.sleep(&waker, None) => parker.park(clock, &Deadline::NEVER),
+            None if chore.sleep(&waker, false) => parker.park(clock, &Deadline::NEVER),
             _ => {}
         }
     }
@@ -108,12 +108,11 @@ fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
 /// Syncs, settles and seals.
 impl Chore for crate::partition::Shared {
     fn run_due(&self) -> Option<Duration> {
-        let due = Self::run_due(self);
-        due.into_iter().chain(self.nap()).min()
+        Self::run_due(self)
     }
 
-    fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool {
-        Self::sleep(self, waker, limit)
+    fn sleep(&self, waker: &Waker, planned: bool) -> bool {
+        Self::sleep(self, waker, !planned)
     }
 
     fn clock(&self) -> &dyn Clock {

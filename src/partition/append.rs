@@ -311,9 +311,7 @@ impl Partition {
             sleeper.wake();
         }
         if ask && let Some(this) = self.this.upgrade() {
-            let pool = &self.shared.stage.pool;
-            let is_urgent = pool.free_bytes() < pool.total_bytes() / 2;
-            self.shared.rounds.ask(this, is_urgent);
+            self.shared.rounds.ask(this);
         }
     }
 

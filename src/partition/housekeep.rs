@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use crate::base::wait::Deadline;
 use crate::base::{Error, ErrorKind, Result};
+use crate::lock;
 use crate::log::Footing;
 
 use super::{Partition, Shared};
 
-/// How long the background thread sleeps when it was asked to settle just now: who asks again
-/// meanwhile need not wake it, which takes longer than a hundred appends.
-const NAP: Duration = Duration::from_millis(1);
 /// How long a failed pass leaves the disk alone.
 const BACKOFF: Duration = Duration::from_millis(100);
 
@@ -27,11 +25,6 @@ impl Shared {
         }
         let due = self.sync_if_due(&mut healthy);
         if healthy { due } else { Some(BACKOFF) }
-    }
-
-    /// How soon a thread of the log's own looks again, if it was asked to settle just now.
-    pub fn nap(&self) -> Option<Duration> {
-        self.rounds.is_busy().then_some(NAP)
     }
 
     /// Whether there is something to do, by a clock that may be somewhat late.
@@ -57,7 +50,12 @@ impl Shared {
     /// Settles and seals where that was asked for. What fails is tried again by a later pass.
     fn settle_asked(&self) -> bool {
         let mut healthy = true;
-        for partition in self.rounds.take_asked() {
+        let asked = self.rounds.take_asked();
+        if !asked.is_empty() {
+            // Whoever appends so much is to find the append locks as light as they can be.
+            lock::prepare();
+        }
+        for partition in asked {
             // It counts as asked for until it is done: settling does not ask again.
             let done = partition.settle().and_then(|()| partition.seal_behind());
             if done.is_ok() {
@@ -70,12 +68,10 @@ impl Shared {
         healthy
     }
 
-    /// Lets `waker` be called when there is much to settle, at once unless the sleep is a
-    /// [`nap`](Self::nap), and, if it has no limit, when there is anything to sync; false when that
-    /// is so already.
-    pub fn sleep(&self, waker: &Waker, limit: Option<Duration>) -> bool {
-        let naps = limit.is_some_and(|limit| limit <= NAP);
-        self.rounds.sleep(waker, limit.is_none(), naps)
+    /// Lets `waker` be called when there is much to settle and, if it sleeps `deep`, when there is
+    /// anything to sync; false when that is so already.
+    pub fn sleep(&self, waker: &Waker, deep: bool) -> bool {
+        self.rounds.sleep(waker, deep)
     }
 
     /// Returns when every listed record has reached its level; `DeliveryTimeout` at the deadline.

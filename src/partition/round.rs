@@ -50,10 +50,6 @@ struct Lists {
     sleeper: Option<Waker>,
     /// Whether it sleeps without a time limit.
     sleeps_deep: bool,
-    /// Whether it sleeps for a moment only.
-    naps: bool,
-    /// Whether somebody had asked at the last look.
-    busy: bool,
 }
 
 /// Since when there is something to do, in monotonic nanoseconds: 0 for what is to be done at once,
@@ -104,13 +100,12 @@ impl Rounds {
         if lists.sleeps_deep { lists.sleeper.take() } else { None }
     }
 
-    /// Asks for a partition to be settled. The background thread is woken for that unless it only
-    /// naps, and it is not urgent.
-    pub(super) fn ask(&self, partition: Arc<Partition>, is_urgent: bool) {
+    /// Asks for a partition to be settled.
+    pub(super) fn ask(&self, partition: Arc<Partition>) {
         let sleeper = {
             let mut lists = self.lists();
             lists.asked.push(partition);
-            if lists.naps && !is_urgent { None } else { lists.sleeper.take() }
+            lists.sleeper.take()
         };
         wake(sleeper);
     }
@@ -125,7 +120,6 @@ impl Rounds {
         let mut lists = self.lists();
         let later = std::mem::take(&mut lists.later);
         let mut asked = std::mem::take(&mut lists.asked);
-        lists.busy = !asked.is_empty();
         asked.extend(later);
         asked
     }
@@ -145,11 +139,6 @@ impl Rounds {
         }
     }
 
-    /// Whether whoever does the work is to look again soon: much was asked for, and so will be more.
-    pub(super) fn is_busy(&self) -> bool {
-        self.work.lock().busy
-    }
-
     /// Since when partitions have been dirty, on the monotonic clock; `None` if none is.
     pub(super) fn dirty_since(&self) -> Option<Duration> {
         let lists = self.work.lock();
@@ -158,11 +147,11 @@ impl Rounds {
 
     /// Lets `waker` be called when a settle is asked for and, if it sleeps `deep`, when a
     /// partition gets unsynced records. False, and nothing is registered, when that is so already.
-    pub(super) fn sleep(&self, waker: &Waker, deep: bool, naps: bool) -> bool {
+    pub(super) fn sleep(&self, waker: &Waker, deep: bool) -> bool {
         let mut lists = self.work.lock();
         let idle = lists.asked.is_empty() && (!deep || lists.dirty.is_empty());
         lists.sleeper = idle.then(|| waker.clone());
-        (lists.sleeps_deep, lists.naps) = (deep, naps);
+        lists.sleeps_deep = deep;
         idle
     }
 

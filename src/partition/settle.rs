@@ -70,7 +70,7 @@ impl Partition {
     pub(super) fn ask_to_seal(&self) {
         let asked = std::mem::replace(&mut self.append.lock().asked, true);
         if let Some(this) = self.this.upgrade().filter(|_| !asked) {
-            self.shared.rounds.ask(this, true);
+            self.shared.rounds.ask(this);
         }
     }
 

@@ -43,7 +43,6 @@ pub struct Shared {
 impl Shared {
     /// What the partitions of one log share.
     pub fn new(files: Arc<LogFiles>, stage: Stage, clock: Arc<dyn Clock>, flush_ms: i64) -> Self {
-        crate::lock::prepare();
         Self {
             files,
             stage,
