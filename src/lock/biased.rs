@@ -68,7 +68,7 @@ impl Visits {
         if self.last != me {
             (self.last, self.count) = (me, 0);
         }
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         if self.count <= self.wanted || !barrier::is_ready() {
             return None;
         }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -143,8 +144,9 @@ impl Node {
         let topics = Arc::new(RwLock::new(topics));
         let housekeeping = Housekeeping::new(shared, &topics, (&groups, &transactions), &config);
         let mut workers = Vec::new();
+        let has_threads = Arc::new(AtomicBool::new(options.background && options.home.is_some()));
         if options.background && options.home.is_some() {
-            workers.push(start_workers(shared, &housekeeping)?);
+            workers.push(start_workers(shared, &housekeeping, &has_threads)?);
         }
         Ok(Arc::new(Node {
             options,
@@ -160,19 +162,29 @@ impl Node {
             opening: Mutex::new(()),
             closing: Mutex::new(()),
             report,
-            has_threads: !workers.is_empty(),
+            has_threads,
             workers: Mutex::new(workers),
             closed: Stop::default(),
         }))
     }
 }
 
-/// Starts the two threads of a log.
-fn start_workers(shared: &Arc<Shared>, housekeeping: &Arc<Housekeeping>) -> Result<Worker> {
+/// Starts the two threads of a log. Without the second one it is kept by whoever polls, waits or
+/// ticks, as a log without threads is.
+fn start_workers(
+    shared: &Arc<Shared>,
+    housekeeping: &Arc<Housekeeping>,
+    has_threads: &Arc<AtomicBool>,
+) -> Result<Worker> {
     let (files, housekeeping) = (Arc::clone(shared.files()), Arc::clone(housekeeping));
+    let has_threads = Arc::clone(has_threads);
     let keep = move || {
         let keeper = Worker::start("alluvium-keep", housekeeping);
-        keeper.map_err(|error| files.warn(error)).ok()
+        let failed = |error| {
+            has_threads.store(false, Ordering::Release);
+            files.warn(error);
+        };
+        keeper.map_err(failed).ok()
     };
     Worker::start_before("alluvium-flush", Arc::clone(shared), keep)
 }

@@ -26,6 +26,7 @@ mod worker;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -86,11 +87,16 @@ pub struct Node {
     report: OpenReport,
     /// The background threads, where the log has any, until it is closed.
     workers: Mutex<Vec<Worker>>,
-    has_threads: bool,
+    has_threads: Arc<AtomicBool>,
     closed: Stop,
 }
 
 impl Node {
+    /// Whether all that is due is done by threads of the log's own.
+    fn has_threads(&self) -> bool {
+        self.has_threads.load(Ordering::Acquire)
+    }
+
     /// What recovery did when the log was opened.
     pub fn report(&self) -> &OpenReport {
         &self.report
@@ -225,11 +231,11 @@ impl Backend for Node {
     }
 
     fn run_due(&self) -> Option<Duration> {
-        if self.has_threads { self.transactions.run_due() } else { self.tick() }
+        if self.has_threads() { self.transactions.run_due() } else { self.tick() }
     }
 
     fn do_due(&self) -> bool {
-        let due = self.transactions.is_due() || !self.has_threads && self.is_due();
+        let due = self.transactions.is_due() || !self.has_threads() && self.is_due();
         if due {
             self.run_due();
         }

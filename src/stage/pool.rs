@@ -39,6 +39,8 @@ struct Inner {
     unborn: usize,
     /// Chunks that a reader pinned when they were given back.
     pinned: Vec<Chunk>,
+    /// Spans of which pages could not be brought in: they count as taken.
+    missing: Vec<Span>,
     heap: bool,
 }
 
@@ -58,6 +60,7 @@ impl Pool {
         let inner = Inner {
             orders: std::array::from_fn(|_| BTreeMap::new()),
             loose: std::array::from_fn(|_| Vec::new()),
+            missing: Vec::new(),
             slabs: Slabs::default(),
             free_small: 0,
             whole: unborn,
@@ -91,7 +94,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// What the system says of a page that cannot be brought in; the span stays free.
+    /// What the system says of pages that cannot be brought in, where there are no others. They are
+    /// not asked for again.
     pub fn take(&self, least: usize, wanted: usize, internal: bool) -> io::Result<Option<Span>> {
         let mut inner = self.inner.lock();
         inner.retry_pinned();
@@ -100,7 +104,7 @@ impl Pool {
             let span = inner.take_sized(size, internal);
             // A small chunk is no substitute for a page: who fills pages would soon be back, and
             // settle for every few records.
-            let found = !matches!(span, Ok(None));
+            let found = matches!(span, Ok(Some(_)));
             if found || size <= MIN_CHUNK || size / 2 < least {
                 break span;
             }
@@ -216,18 +220,30 @@ impl Inner {
     }
 
     fn take_mapped(&mut self, order: usize) -> io::Result<Option<Span>> {
-        let Some((from, mut span)) = self.first_of(order) else { return Ok(None) };
+        let mut failure = None;
+        while let Some(span) = self.cut(order) {
+            match span.bring_in() {
+                Ok(()) => return Ok(Some(span)),
+                // It would be met again and again: the others do without it.
+                Err(error) => {
+                    self.missing.push(span);
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    /// A free span of that order, which is none any more.
+    fn cut(&mut self, order: usize) -> Option<Span> {
+        let (from, mut span) = self.first_of(order)?;
         for smaller in (order..from).rev() {
             let (first, second) = span.split_at(MIN_CHUNK << smaller);
             self.orders[smaller].insert(second.position(), second);
             span = first;
         }
         self.whole -= span.len();
-        if let Err(error) = span.bring_in() {
-            self.give_whole(span);
-            return Err(error);
-        }
-        Ok(Some(span))
+        Some(span)
     }
 
     /// The first free span of the least order that is not below `order`.
@@ -380,5 +396,31 @@ mod tests {
             pool.take(MAX_CHUNK, MAX_CHUNK, false).unwrap().map(|s| s.len()),
             Some(MAX_CHUNK)
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn pages_that_cannot_be_brought_in_keep_nobody_from_the_others() {
+        use crate::disk::{Disk, OsDisk};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (OsDisk::new(), dir.path().join("stage"));
+        let file = disk.create(&path).unwrap();
+        file.write_at(&[&vec![1; 8 * MIN_CHUNK]], 0).unwrap();
+        let map = disk.map_shared(&path, 8 * MIN_CHUNK).unwrap();
+        let pool = Pool::mapped(8 * MIN_CHUNK);
+        let (good, rest) = map.memory.split_at(MIN_CHUNK);
+        let (_, bad) = rest.split_at(5 * MIN_CHUNK);
+        pool.give(good);
+        pool.give(bad);
+        file.set_len(6 * MIN_CHUNK as u64).unwrap();
+        let taken = pool.take(MIN_CHUNK, 2 * MIN_CHUNK, true).unwrap().unwrap();
+        assert_eq!((taken.position(), taken.len()), (0, MIN_CHUNK));
+        assert!(
+            pool.take(MIN_CHUNK, MIN_CHUNK, true).unwrap().is_none(),
+            "they are not tried again"
+        );
+        pool.give(taken);
+        assert!(pool.take(MIN_CHUNK, 2 * MIN_CHUNK, true).unwrap().is_some());
     }
 }

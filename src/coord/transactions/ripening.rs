@@ -5,6 +5,7 @@
 //! have all markers for good. Nobody waits for that: it is looked at when the journal could be
 //! compacted, and again later.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::Durability;
@@ -34,12 +35,23 @@ impl Coordinator {
         if !journal.has_seen_losses() {
             journal.allow_compaction_below(state.ripening.below);
         }
-        if journal.compactable_end() > state.ripening.below {
+        if journal.compactable_end() > state.ripening.below && !state.has_orphans() {
             state.ripening = Ripening::begin(&state, journal.marks_now().end);
             if state.ripening.is_over() && !journal.has_seen_losses() {
                 journal.allow_compaction_below(state.ripening.below);
             }
         }
+    }
+}
+
+impl State {
+    /// Whether a partition holds a transaction for open that is not the present one of any id: an
+    /// open could not end it, and only older decisions tell the next one how to.
+    fn has_orphans(&self) -> bool {
+        let present = self.registry.entries().map(|(_, entry)| (entry.producer, entry.epoch));
+        let present: HashSet<_> = present.collect();
+        let open = self.participants.all().flat_map(|part| part.open_transactions());
+        open.into_iter().any(|open| !present.contains(&(open.producer, open.epoch)))
     }
 }
 

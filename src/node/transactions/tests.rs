@@ -29,6 +29,10 @@ impl Bed {
 
     /// A log of this level on a simulated disk, without a thread of its own.
     fn on(disk: &SimDisk, level: &str) -> Self {
+        Self::open_on(disk, level, |_| {})
+    }
+
+    fn open_on(disk: &SimDisk, level: &str, change: impl FnOnce(&mut Options)) -> Self {
         Self::open(|options| {
             options.home = Some(PathBuf::from("/data"));
             options.disk = Some(Arc::new(disk.clone()));
@@ -36,6 +40,7 @@ impl Bed {
             options.stage_bytes = 64 << 10;
             options.close_timeout = Duration::ZERO;
             options.settings.insert("durability".to_owned(), level.to_owned());
+            change(options);
         })
     }
 
@@ -217,5 +222,35 @@ fn b30_no_decision_is_compacted_whose_marker_a_power_cut_can_take() {
         drop(bed);
         let bed = Bed::on(&left, "process-crash");
         assert_eq!(bed.committed(0), ["paid"], "seed {seed}");
+    }
+}
+
+#[test]
+fn b30_no_decision_is_compacted_that_an_open_could_not_carry_out() {
+    for seed in 0..20 {
+        let disk = SimDisk::new();
+        let bed = Bed::on(&disk, "process-crash");
+        let who = bed.hold("pay-1");
+        let stamp = bed.begin(&who);
+        bed.put(stamp, 0, "paid");
+        bed.clock.advance(Duration::from_secs(1));
+        bed.node.run_due();
+        bed.end(&who, stamp, true).unwrap();
+        (0..3).for_each(|number| bed.send(&who, 1, &number.to_string(), false));
+        bed.node.transactions.partition().roll().unwrap();
+        let left = disk.power_cut(seed);
+        drop(bed);
+        // As if the disk had failed under the marker.
+        let bed = Bed::open_on(&left, "process-crash", |options| options.ends_transactions = false);
+        let who = bed.hold("pay-1");
+        (3..6).for_each(|number| bed.send(&who, 1, &number.to_string(), false));
+        for _ in 0..3 {
+            bed.clock.advance(Duration::from_secs(1));
+            bed.node.run_due();
+            bed.compact_journal();
+        }
+        let left = left.kill();
+        drop(bed);
+        assert_eq!(Bed::on(&left, "process-crash").committed(0), ["paid"], "seed {seed}");
     }
 }
