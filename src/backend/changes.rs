@@ -84,26 +84,16 @@ impl fmt::Debug for Changes {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
 
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::base::wake_count::Count;
 
     #[test]
     fn a_change_calls_once_and_none_is_missed() {
         let changes = Changes::default();
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
-        let calls = || count.0.load(Ordering::Relaxed);
+        let calls = || count.get();
         let seen = changes.version();
         let kept = changes.register(seen, &waker);
         let taken_back = changes.register(seen, &waker).unwrap();

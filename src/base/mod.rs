@@ -19,6 +19,8 @@ pub mod stop;
 pub mod sync;
 pub mod validation;
 pub mod wait;
+#[cfg(test)]
+pub mod wake_count;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use clock_watch::ClockWatch;

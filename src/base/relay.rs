@@ -53,25 +53,17 @@ mod tests {
     use super::*;
     use crate::base::SystemClock;
     use crate::base::wait::{Deadline, Parker};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use crate::base::wake_count::Count;
+
     use std::sync::{Arc, Barrier, mpsc};
     use std::task::Wake;
     use std::thread;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     #[test]
     fn wakers_that_wake_no_thread_are_all_called() {
         let counts: Vec<Arc<Count>> = (0..9).map(|_| Arc::default()).collect();
         wake(counts.iter().map(|count| Waker::from(Arc::clone(count))).collect());
-        assert!(counts.iter().all(|count| count.0.load(Ordering::Relaxed) == 1));
+        assert!(counts.iter().all(|count| count.get() == 1));
     }
 
     #[test]
@@ -85,7 +77,7 @@ mod tests {
         let count = Arc::new(Count::default());
         let nested = || Waker::from(Arc::new(Nested(Arc::clone(&count))));
         wake(vec![nested(), nested(), nested()]);
-        assert_eq!(count.0.load(Ordering::Relaxed), 6);
+        assert_eq!(count.get(), 6);
     }
 
     /// Some park, some have a waker and never park again, some are gone: nobody stays asleep.

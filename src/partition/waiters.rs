@@ -102,18 +102,8 @@ impl Waiters {
 #[cfg(all(test, not(alluvium_loom)))]
 mod tests {
     use super::*;
+    use crate::base::wake_count::Count;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 
     #[test]
     fn only_passed_waiters_are_woken_and_only_once() {
@@ -126,11 +116,11 @@ mod tests {
         waiters.remove(tokens[0]);
         waiters.take_passed(2).wake();
         waiters.take_passed(2).wake();
-        let seen: Vec<_> = counts.iter().map(|c| c.0.load(Ordering::Relaxed)).collect();
+        let seen: Vec<_> = counts.iter().map(|c| c.get()).collect();
         assert_eq!(seen, [0, 1, 0, 0]);
         waiters.take_all().wake();
         assert!(waiters.is_empty());
-        assert_eq!(counts[3].0.load(Ordering::Relaxed), 1);
+        assert_eq!(counts[3].get(), 1);
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::backend::{
@@ -174,25 +172,4 @@ fn give(batch: &FetchedBatch, from: u64, seen: &mut Vec<(u64, String)>) -> u64 {
         next = offset + 1;
     }
     next.max(batch.header.next_offset().min(batch.below))
-}
-
-/// A waker that counts.
-#[derive(Default)]
-pub struct Count(AtomicUsize);
-
-impl Count {
-    pub fn new() -> (Arc<Self>, Waker) {
-        let count = Arc::new(Self::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
-
-    pub fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }

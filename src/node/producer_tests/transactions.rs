@@ -1,7 +1,8 @@
 //! Transactions of one partition.
 
-use super::bed::{Bed, Count, TXN};
+use super::bed::{Bed, TXN};
 use crate::backend::PartitionBackend;
+use crate::base::wake_count::Count;
 use crate::base::{ErrorKind, Isolation};
 use crate::disk::sim::SimDisk;
 use crate::partition::OpenTransaction;

@@ -202,19 +202,25 @@ fn the_journal_keeps_one_record_of_each_id() {
     }
 }
 
+/// A committed transaction whose record is durable and whose marker is not. Newer decisions of the
+/// same id make its own obsolete.
+fn paid() -> (SimDisk, Bed) {
+    let disk = SimDisk::new();
+    let bed = Bed::on(&disk, "process-crash");
+    let who = bed.hold("pay-1");
+    let stamp = bed.begin(&who);
+    bed.put(stamp, 0, "paid");
+    bed.clock.advance(Duration::from_secs(1));
+    bed.node.run_due();
+    bed.end(&who, stamp, true).unwrap();
+    (0..3).for_each(|number| bed.send(&who, 1, &number.to_string(), false));
+    (disk, bed)
+}
+
 #[test]
 fn b30_no_decision_is_compacted_whose_marker_a_power_cut_can_take() {
     for seed in 0..20 {
-        let disk = SimDisk::new();
-        let bed = Bed::on(&disk, "process-crash");
-        let who = bed.hold("pay-1");
-        let stamp = bed.begin(&who);
-        bed.put(stamp, 0, "paid");
-        bed.clock.advance(Duration::from_secs(1));
-        bed.node.run_due();
-        bed.end(&who, stamp, true).unwrap();
-        // Newer decisions of the same id make the first one obsolete.
-        (0..3).for_each(|number| bed.send(&who, 1, &number.to_string(), false));
+        let (disk, bed) = paid();
         for _ in 0..2 {
             bed.compact_journal();
         }
@@ -228,15 +234,7 @@ fn b30_no_decision_is_compacted_whose_marker_a_power_cut_can_take() {
 #[test]
 fn b30_no_decision_is_compacted_that_an_open_could_not_carry_out() {
     for seed in 0..20 {
-        let disk = SimDisk::new();
-        let bed = Bed::on(&disk, "process-crash");
-        let who = bed.hold("pay-1");
-        let stamp = bed.begin(&who);
-        bed.put(stamp, 0, "paid");
-        bed.clock.advance(Duration::from_secs(1));
-        bed.node.run_due();
-        bed.end(&who, stamp, true).unwrap();
-        (0..3).for_each(|number| bed.send(&who, 1, &number.to_string(), false));
+        let (disk, bed) = paid();
         bed.node.transactions.partition().roll().unwrap();
         let left = disk.power_cut(seed);
         drop(bed);

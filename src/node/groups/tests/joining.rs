@@ -8,6 +8,7 @@ use crate::coord::groups::{Assignor, GroupEvent, GroupSpec, GroupState, Slot};
 use crate::disk::sim::SimDisk;
 
 use super::support::*;
+use crate::base::wake_count::Count;
 
 #[test]
 fn c27_each_partition_has_one_owner_and_idle_members_have_none() {

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::backend::{
@@ -150,26 +148,5 @@ impl Member {
 
     pub fn numbers(&self) -> Vec<u32> {
         self.owns.iter().map(TopicPartition::partition).collect()
-    }
-}
-
-/// A waker that counts.
-#[derive(Default)]
-pub struct Count(AtomicUsize);
-
-impl Count {
-    pub fn new() -> (Arc<Self>, Waker) {
-        let count = Arc::new(Self::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
-
-    pub fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
