@@ -358,12 +358,23 @@ pub struct FetchedBatch {
 
 impl FetchedBatch {
     /// The records from the position on. A delete horizon in front of the first is passed, a
-    /// payload with a codec refused.
+    /// payload with a codec refused; of a hidden batch there are none.
     pub fn records(&self) -> RecordReader<'_> {
         match self.position {
-            0 => RecordReader::new(self.header.attributes, &self.payload),
+            0 if !self.is_hidden() => RecordReader::new(self.header.attributes, &self.payload),
             position => RecordReader::at(&self.payload, position),
         }
+    }
+
+    /// Takes what it holds from the reader, who is only told how far it reaches.
+    pub fn hide(&mut self) {
+        self.payload.clear();
+        self.position = 0;
+    }
+
+    /// Whether it holds nothing for the reader: a marker, or records of an aborted transaction.
+    pub fn is_hidden(&self) -> bool {
+        self.payload.is_empty() && self.header.payload_len > 0
     }
 
     /// Where reading goes on behind the batch, whatever records it has (A34).

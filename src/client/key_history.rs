@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::backend::{Fetch, FetchedBatch, PartitionBackend, TopicRoute};
 use crate::base::{ErrorKind, Isolation, Result, TopicPartition};
-use crate::batch::RecordReader;
 
 use super::owned_record::OwnedRecord;
 use super::packed_record::{PackedRecord, Packing, Place};
@@ -166,10 +165,7 @@ impl Home {
         packing: &mut Packing,
     ) -> Result<(Option<OwnedRecord>, usize)> {
         let header = &batch.header;
-        let mut records = match batch.position {
-            0 => RecordReader::new(header.attributes, &batch.payload),
-            position => RecordReader::at(&batch.payload, position),
-        };
+        let mut records = batch.records();
         loop {
             let before = records.position();
             let next = records.next();

@@ -9,8 +9,9 @@ use super::Partition;
 
 /// Where a fetch has found nothing to show, the next ones bring at least so many bytes,
 const NEXT_BYTES: usize = 256 << 10;
-/// and after so many it tells its reader how far it came.
+/// and after so many, or so many batches, it tells its reader how far it came.
 const MOST_BYTES: usize = 8 << 20;
+const MOST_BATCHES: usize = 1 << 10;
 
 impl Partition {
     /// Adds the visible batches from `request.from` on to `into`. Batches that hold nothing for
@@ -19,7 +20,7 @@ impl Partition {
     pub fn read(&self, request: &Fetch, into: &mut Vec<FetchedBatch>) -> Result<FetchInfo> {
         // What has ended by now is in the lists of aborted ones by now.
         let marks = self.marks_for(request.isolation);
-        let (mut next, mut passed) = (*request, 0);
+        let (mut next, mut passed, first) = (*request, 0, into.len());
         let mut gaps = Vec::new();
         loop {
             let before = into.len();
@@ -35,11 +36,10 @@ impl Partition {
             let behind = last.header.next_offset().min(last.below);
             let shows = into[before..].iter().any(|batch| !batch.payload.is_empty());
             passed += read.max(1);
-            if shows || passed > MOST_BYTES || behind <= next.from {
+            let is_enough = passed > MOST_BYTES || into.len() - first > MOST_BATCHES;
+            if shows || is_enough || behind <= next.from {
                 return Ok(FetchInfo { gaps, ..info });
             }
-            // The last of them says how far it is.
-            into.drain(before..into.len() - 1);
             next = Fetch { from: behind, max_bytes: next.max_bytes.max(NEXT_BYTES), ..next };
             if behind >= marks.visible {
                 return Ok(FetchInfo { gaps, ..info });
@@ -57,10 +57,7 @@ impl Partition {
         for batch in batches {
             let header = &batch.header;
             if header.attributes.is_control() || is_aborted(&aborted, header) {
-                batch.header.count = 0;
-                batch.header.payload_len = 0;
-                batch.payload.clear();
-                batch.position = 0;
+                batch.hide();
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::backend::{Fetch, FetchedBatch, ProducerStamp};
 use crate::base::{Error, ErrorKind, Isolation, RawRecord, Result, TopicConfig};
-use crate::batch::{BatchHeader, RecordReader, key_hash};
+use crate::batch::{BatchHeader, key_hash};
 use crate::log::SegmentLog;
 
 use super::Partition;
@@ -161,10 +161,7 @@ impl Partition {
     }
 
     fn position_of(&self, batch: &FetchedBatch, offset: u64, key: &[u8]) -> Result<Option<usize>> {
-        let mut records = match batch.position {
-            0 => RecordReader::new(batch.header.attributes, &batch.payload),
-            position => RecordReader::at(&batch.payload, position),
-        };
+        let mut records = batch.records();
         loop {
             let position = records.position();
             let Some(record) = records.next().map_err(|d| self.damage(d))? else { return Ok(None) };
@@ -215,7 +212,7 @@ impl Partition {
         let base = batch.header.base_offset;
         let is_control = batch.header.attributes.is_control();
         let in_doubt = batch.header.attributes.is_transactional();
-        let mut records = RecordReader::new(batch.header.attributes, &batch.payload);
+        let mut records = batch.records();
         let mut next = base;
         while let Some(record) = records.next().map_err(|d| self.damage(d))? {
             let offset = base + u64::from(record.offset_delta);

@@ -2,7 +2,6 @@
 
 use crate::backend::{Appended, Fetch, ProducerStamp};
 use crate::base::{Error, ErrorKind, Result};
-use crate::batch::RecordReader;
 use crate::log::producers::{Claim, Refusal, Run, Verdict, behind};
 
 use super::Partition;
@@ -127,7 +126,7 @@ impl Partition {
         let mut batches = Vec::new();
         self.read_to_end(&request, &mut batches).ok()?;
         for batch in batches.iter().filter(|batch| batch.header.next_offset() > offset) {
-            let mut records = RecordReader::at(&batch.payload, batch.position);
+            let mut records = batch.records();
             while let Some(record) = records.next().ok()? {
                 if batch.header.base_offset + u64::from(record.offset_delta) == offset {
                     return batch.header.timestamp(record.ts_delta);

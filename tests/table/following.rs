@@ -25,6 +25,28 @@ fn g02_partitions_that_are_added_join_unless_some_were_chosen() {
 }
 
 #[test]
+fn an_aborted_transaction_is_passed_and_nothing_is_read_again_for_it() {
+    on_each_kind(|bed| {
+        let log = bed.open();
+        let topic = topic_of(&log, "t", 1);
+        let mut producer = log.transactional_producer("p").build().unwrap();
+        let table = log.table("t").build().unwrap();
+        for round in 0..4 {
+            let transaction = producer.begin().unwrap();
+            transaction.send(topic.record(&round.to_string()).key("k")).unwrap();
+            if round % 2 == 0 {
+                transaction.commit().unwrap()
+            } else {
+                transaction.abort().unwrap()
+            }
+            let value = table.get("k").unwrap().unwrap();
+            assert_eq!(value.value_str().unwrap(), (round / 2 * 2).to_string());
+        }
+        assert_eq!((table.stats().applied, table.stats().rescans), (2, 0));
+    });
+}
+
+#[test]
 fn what_is_deleted_from_the_front_leaves_the_table_too() {
     on_each_kind(|bed| {
         let log = bed.open();

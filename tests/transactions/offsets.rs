@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use alluvium::{
-    Consumer, ErrorKind, Isolation, OffsetAndMetadata, Offsets, Outcome, TransactionalProducer,
+    CompactionOptions, CompactionOutcome, Consumer, ErrorKind, Isolation, OffsetAndMetadata,
+    Offsets, Outcome, TransactionalProducer,
 };
 
 use super::bed::{Bed, on_each_kind, to, tp};
@@ -72,6 +73,30 @@ fn b38_who_reads_what_is_committed_waits_for_the_outcome_of_its_offsets() {
             }
             let records = member.poll(Duration::from_secs(10)).unwrap();
             assert_eq!(records.len(), if commits { 1 } else { 4 });
+        }
+    });
+}
+
+#[test]
+fn b38_offsets_and_the_log_outlive_compactions_of_what_was_committed() {
+    on_each_kind(|mut bed| {
+        for round in 1..=6 {
+            let consumer = bed.member("g").build().unwrap();
+            let mut producer = bed.transactional("t");
+            end(&mut producer, &consumer, 2 * round, true);
+            end(&mut producer, &consumer, 2 * round + 1, false);
+            drop((producer, consumer));
+            let admin = bed.log.admin();
+            admin.roll("__consumer_offsets").unwrap();
+            let all = CompactionOptions::default().topic("__consumer_offsets").force(true);
+            for partition in admin.run_compaction(all).unwrap().partitions {
+                let outcome = partition.outcome;
+                assert!(!matches!(outcome, CompactionOutcome::Failed(_)), "{outcome:?}");
+            }
+            // First the horizon of a marker is set, in the next rounds the marker goes.
+            bed.clock.advance(Duration::from_secs(13 * 60 * 60));
+            bed = bed.reopen();
+            assert_eq!(bed.offset_of("g", "a", 0), Some(2 * round), "round {round}");
         }
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{FetchInfo, FetchedBatch, TopicRoute};
 use crate::base::{Result, TopicPartition};
-use crate::batch::{RecordReader, RecordView};
+use crate::batch::RecordView;
 
 use super::super::owned_record::OwnedRecord;
 use super::super::packed_record::{PackedRecord, Packing, Place};
@@ -171,15 +171,11 @@ impl Pass<'_> {
         }
         self.reach(header.base_offset);
         // Nothing for this reader in it; or nothing at all, if a compaction has emptied it.
-        let is_hidden = batch.payload.is_empty() && header.payload_len > 0;
-        if header.attributes.is_control() || is_hidden {
+        if header.attributes.is_control() || batch.is_hidden() {
             self.part.position = behind;
             return Ok(());
         }
-        let mut reader = match batch.position {
-            0 => RecordReader::new(header.attributes, &batch.payload),
-            position => RecordReader::at(&batch.payload, position),
-        };
+        let mut reader = batch.records();
         let mut last = None;
         while let Some(record) = reader.next().map_err(|damage| Bad { behind, damage })? {
             let offset = header.base_offset.saturating_add(u64::from(record.offset_delta));

@@ -9,7 +9,6 @@ use crate::backend::{
 };
 use crate::base::wait::Deadline;
 use crate::base::{Isolation, ManualClock, NewTopic, RawRecord, Result, TopicPartition};
-use crate::batch::RecordReader;
 use crate::disk::sim::SimDisk;
 use crate::node::{Node, Options};
 use crate::partition::{Marker, Partition};
@@ -72,8 +71,16 @@ impl Bed {
                 ..RawRecord::default()
             })
             .collect();
+        self.append_records(producer, &records)
+    }
+
+    pub fn append_records(
+        &self,
+        producer: Option<ProducerStamp>,
+        records: &[RawRecord<'_>],
+    ) -> Result<Appended> {
         let (max_block, stop) = (Duration::from_secs(1), None);
-        self.part.append(Append { records: &records, producer, max_block, stop })
+        self.part.append(Append { records, producer, max_block, stop })
     }
 
     /// Records of nobody: the first one's offset.
@@ -158,7 +165,7 @@ pub fn read_all(
 }
 
 fn give(batch: &FetchedBatch, from: u64, seen: &mut Vec<(u64, String)>) -> u64 {
-    let mut records = RecordReader::at(&batch.payload, batch.position);
+    let mut records = batch.records();
     let mut next = batch.header.base_offset;
     while let Some(record) = records.next().unwrap() {
         let offset = batch.header.base_offset + u64::from(record.offset_delta);

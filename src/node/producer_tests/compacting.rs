@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::bed::{Bed, TXN};
-use crate::base::Isolation;
+use crate::backend::ProducerStamp;
+use crate::base::{Isolation, RawRecord};
 use crate::disk::sim::SimDisk;
 use crate::node::CompactionOutcome;
 
@@ -116,6 +117,20 @@ fn a57_a_marker_goes_after_the_records_of_its_transaction_and_the_retention_of_d
             assert_eq!(bed.committed(), ["b:kept", "a:the newest", "c:the next"]);
         }
     }
+}
+
+#[test]
+fn a58_a_duplicate_has_the_time_of_the_first_behind_the_horizon_of_a_tombstone() {
+    let bed = open(&SimDisk::new());
+    let tombstone = RawRecord { key: Some(b"a"), ..RawRecord::default() };
+    let stamp = ProducerStamp { id: 7, epoch: 0, sequence: 0, transactional: false };
+    let first = bed.append_records(Some(stamp), &[tombstone]).unwrap();
+    bed.tick();
+    compact(&bed);
+    bed.clock.advance(Duration::from_secs(60));
+    let again = bed.append_records(Some(stamp), &[tombstone]).unwrap();
+    assert_eq!((again.base_offset, again.duplicate, again.exact), (0, true, true));
+    assert_eq!(again.timestamp_ms, first.timestamp_ms);
 }
 
 #[test]

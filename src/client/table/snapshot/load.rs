@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::backend::{Fetch, PartitionBackend, SideFiles};
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
-use crate::batch::RecordReader;
 
 use super::super::part::{ISOLATION, Part, Witness};
 use super::super::state::State;
@@ -120,10 +119,7 @@ fn says_again(door: &dyn PartitionBackend, last: &Witness) -> Result<bool> {
         other => other?,
     };
     for batch in &batches {
-        let mut reader = match batch.position {
-            0 => RecordReader::new(batch.header.attributes, &batch.payload),
-            position => RecordReader::at(&batch.payload, position),
-        };
+        let mut reader = batch.records();
         while let Ok(Some(record)) = reader.next() {
             let offset = batch.header.base_offset.saturating_add(record.offset_delta.into());
             if offset == last.offset {
