@@ -190,7 +190,7 @@ impl View {
             if header.base_offset >= below {
                 break;
             }
-            let misses = header.max_timestamp().is_none_or(|max| max < ts);
+            let misses = time_of(&header).is_none_or(|max| max < ts);
             if misses || header.next_offset() <= self.start {
                 cursor.skip(&header);
                 continue;
@@ -212,7 +212,7 @@ impl View {
             if header.base_offset >= below {
                 break;
             }
-            let max = header.max_timestamp();
+            let max = time_of(&header);
             if max.is_none() || max <= best.map(|(_, ts)| ts) || header.next_offset() <= self.start
             {
                 cursor.skip(&header);
@@ -265,6 +265,11 @@ impl View {
             .with_partition(&self.name)
             .with_offset(from)
     }
+}
+
+/// The greatest timestamp of a batch's records. That of a marker is nobody's (A29).
+fn time_of(header: &BatchHeader) -> Option<i64> {
+    header.max_timestamp().filter(|_| !header.attributes.is_control())
 }
 
 /// A read under way.

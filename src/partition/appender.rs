@@ -68,6 +68,9 @@ pub struct Appender {
     pub producers: Producers,
     /// Whose turn it is, of those: the last record and the open batch are its.
     pub turn: Option<Turn>,
+    /// The open batch, if there is one, has no producer: records of nobody may join it. A turn that
+    /// has ended leaves the batch of its producer open.
+    is_open_plain: bool,
     /// The keys of what is not sealed, where they are indexed.
     pub recent: Option<Box<Recent>>,
 }
@@ -193,7 +196,7 @@ impl Appender {
         measure: Measure,
         time: i64,
     ) -> Option<u64> {
-        if self.turn.is_some() { None } else { self.place_in_open(record, measure, time) }
+        if self.is_open_plain { self.place_in_open(record, measure, time) } else { None }
     }
 
     /// As `place_one`, for a record with an id and the number that follows the last one.
@@ -298,6 +301,7 @@ impl Appender {
         if let Some(chunk) = self.current.as_mut() {
             chunk.commit();
         }
+        self.is_open_plain = call.producer.is_none();
         self.unsynced += call.bytes;
         self.unsettled += call.bytes;
         Place::Done

@@ -1,8 +1,9 @@
 //! Appends with sequence numbers.
 
-use super::bed::{Bed, NOW};
+use super::bed::{Bed, NOW, TXN};
 use crate::backend::ProducerStamp;
 use crate::base::{ErrorKind, NAMED_PRODUCERS};
+use crate::disk::sim::SimDisk;
 
 fn kind(result: crate::base::Result<crate::backend::Appended>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -147,4 +148,33 @@ fn records_of_several_producers_and_of_none_share_no_batch() {
         assert!(bed.send(id, 0, 45, &["v"]).unwrap().duplicate);
     }
     assert_eq!(bed.all().len(), 200);
+}
+
+#[test]
+fn b20_records_of_nobody_stay_out_of_a_producers_batch_when_its_turn_was_ended_by_a_look() {
+    let looks: [fn(&Bed); 3] = [
+        |bed| drop(bed.part.producers()),
+        |bed| drop(bed.part.open_transactions()),
+        // A duplicate is answered, and nothing is appended.
+        |bed| assert!(bed.send(7, 0, 0, &["a"]).unwrap().duplicate),
+    ];
+    for look in looks {
+        let disk = SimDisk::new();
+        let bed = Bed::on(&disk, "process-crash", &[]);
+        bed.send(7, 0, 0, &["a"]).unwrap();
+        look(&bed);
+        bed.plain(&["of nobody"]);
+        bed.begin(TXN, 0, &["aborted"]);
+        look(&bed);
+        bed.plain(&["of nobody either"]);
+        bed.end(TXN, 0, false).unwrap();
+        let seen = ["a", "of nobody", "of nobody either"];
+        assert_eq!(bed.committed(), seen);
+        let left = disk.kill();
+        drop(bed);
+        let bed = Bed::on(&left, "process-crash", &[]);
+        assert_eq!(bed.committed(), seen);
+        assert_eq!(bed.part.producer(7).unwrap().last_sequence, Some(0));
+        assert!(!bed.send(7, 0, 1, &["b"]).unwrap().duplicate);
+    }
 }

@@ -49,6 +49,20 @@ fn a29_a_time_in_an_open_transaction_is_not_found_and_markers_never_are() {
 }
 
 #[test]
+fn a29_a_marker_is_not_found_by_its_time_in_a_segment_either() {
+    let bed = Bed::on(&SimDisk::new(), "power-loss", &[]);
+    bed.begin(TXN, 0, &["a"]);
+    bed.clock.advance(std::time::Duration::from_secs(1));
+    bed.end(TXN, 0, true).unwrap();
+    bed.node.roll("t").unwrap();
+    for isolation in BOTH {
+        let find = |time| bed.part.find_timestamp(time, isolation).unwrap();
+        assert_eq!((find(NOW), find(NOW + 1)), (Some((0, NOW)), None));
+        assert_eq!(bed.part.find_max_timestamp(isolation).unwrap(), Some((0, NOW)));
+    }
+}
+
+#[test]
 fn a34_a_position_passes_what_is_hidden_however_much_it_is() {
     let bed = Bed::in_memory();
     bed.plain(&["p"]);
