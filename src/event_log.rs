@@ -429,8 +429,9 @@ impl EventLogBuilder {
         self
     }
 
-    /// Whether sealed segments are read through memory maps. Default: yes where pointers have 64
-    /// bits. Without maps a read copies, and a dying disk is an error and not a signal.
+    /// Whether segments are read through memory maps, as far as they are synced. Default: yes
+    /// where pointers have 64 bits. Without maps a read copies, and a dying disk is an error and
+    /// not a signal.
     pub fn maps(mut self, maps: bool) -> Self {
         self.0.maps = maps;
         self

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Disk, DiskFile, Entry, FileSystem, SharedMap};
+use super::{Disk, DiskFile, Entry, FileSystem, Front, SharedMap};
 
 /// File systems give whole blocks.
 const BLOCK: u64 = 4_096;
@@ -314,6 +314,29 @@ impl DiskFile for BudgetFile {
     fn map(&self, len: usize) -> io::Result<Bytes> {
         let bytes = self.inner.map(len)?;
         Ok(Bytes::from_owner(Mapped { bytes, _account: Arc::clone(&self.account) }))
+    }
+
+    fn map_front(&self, len: u64, reach: usize) -> io::Result<Arc<dyn Front>> {
+        let inner = self.inner.map_front(len, reach)?;
+        Ok(Arc::new(BudgetFront { inner, account: Arc::clone(&self.account) }))
+    }
+}
+
+/// Its bytes keep the blocks of a removed file too.
+#[derive(Debug)]
+struct BudgetFront {
+    inner: Arc<dyn Front>,
+    account: Arc<Account>,
+}
+
+impl Front for BudgetFront {
+    fn lend(&self, len: u64) -> Bytes {
+        let bytes = self.inner.lend(len);
+        Bytes::from_owner(Mapped { bytes, _account: Arc::clone(&self.account) })
+    }
+
+    fn reach(&self) -> u64 {
+        self.inner.reach()
     }
 }
 

@@ -15,6 +15,8 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use memmap2::MmapRaw;
 use memmap2::{MmapMut, MmapOptions};
 use parking_lot::Mutex;
 
@@ -122,6 +124,58 @@ pub(super) fn sealed(file: &File, len: usize) -> io::Result<Bytes> {
     // SAFETY: the file has `len` bytes, and the module's contract says that it keeps them.
     let map = unsafe { MmapOptions::new().len(len).map(file)? };
     Ok(Bytes::from_owner(map))
+}
+
+/// The map of a file of which a part at the front is lent, and the rest is still written.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+pub(super) struct FrontMap(Arc<MmapRaw>);
+
+/// What may be lost together with a byte behind it: neither the pages of a system nor the blocks
+/// of a file system are larger.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const GRAIN: u64 = 64 << 10;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl FrontMap {
+    /// A map of `reach` bytes of a file that has `len` as yet.
+    pub(super) fn new(file: &File, len: u64, reach: usize) -> io::Result<Self> {
+        if len < GRAIN {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let map = MmapOptions::new().len(reach).map_raw_read_only(file)?;
+        Ok(Self(Arc::new(map)))
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl super::Front for FrontMap {
+    fn lend(&self, len: u64) -> Bytes {
+        let reach = self.0.len();
+        let whole = usize::try_from(len / GRAIN * GRAIN).unwrap_or(reach).min(reach);
+        Bytes::from_owner(Lent { map: Arc::clone(&self.0), len: whole })
+    }
+
+    fn reach(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+/// The first bytes of such a map.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+struct Lent {
+    map: Arc<MmapRaw>,
+    len: usize,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the map has `len` bytes at least, and so has the file. By the contract of `lend`
+        // nobody in this process writes to them or cuts them off, by the module's nobody else
+        // does: they are like those of a sealed file. No byte behind them is touched.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.len) }
+    }
 }
 
 /// Asks the processor to bring `bytes` into its first cache, because they are about to be read:

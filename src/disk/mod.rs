@@ -156,6 +156,27 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// The first `len` bytes as shared read-only memory, for a file that nobody will change
     /// again. `Unsupported` where maps are off; the caller reads instead.
     fn map(&self, len: usize) -> io::Result<Bytes>;
+
+    /// Maps a file that is still written, to read of it what will not change again: of `len`
+    /// bytes now, and up to `reach` as it grows. `Unsupported` as for [`map`](Self::map), where a
+    /// map may be older than what was written to the file, and as long as `len` is too few.
+    fn map_front(&self, len: u64, reach: usize) -> io::Result<Arc<dyn Front>> {
+        let _ = (len, reach);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The map of a file that grows.
+pub trait Front: Send + Sync + fmt::Debug {
+    /// The first `len` bytes, but for some that may share a page, or whatever the system loses as
+    /// a whole, with the byte behind them.
+    ///
+    /// The file has as many, the caller has made all of them durable, and nobody will write to
+    /// them or cut them off.
+    fn lend(&self, len: u64) -> Bytes;
+
+    /// The most that can be lent.
+    fn reach(&self) -> u64;
 }
 
 /// A whole file system, for whoever has very many files to make durable.

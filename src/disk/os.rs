@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::Front;
 use super::{Disk, DiskFile, Entry, FileSystem, SharedMap, map};
 
 mod file_system;
@@ -245,6 +247,15 @@ impl DiskFile for OsFile {
             return Err(io::ErrorKind::Unsupported.into());
         }
         map::sealed(&self.file, len)
+    }
+
+    /// Only where a map shows what was written before, as one cache of pages makes certain.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn map_front(&self, len: u64, reach: usize) -> io::Result<Arc<dyn Front>> {
+        if !self.maps || is_remote(&self.file) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Arc::new(map::FrontMap::new(&self.file, len, reach)?))
     }
 }
 

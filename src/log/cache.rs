@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::front::MappedFront;
 use super::producers::AbortedTxn;
 use super::source::Source;
 use crate::disk::DiskFile;
@@ -36,6 +37,8 @@ pub(super) struct Loaded {
 pub(super) struct FileCache {
     files: Mutex<Lru<Arc<dyn DiskFile>>>,
     loaded: Mutex<Lru<Loaded>>,
+    /// Of segments that are still written.
+    fronts: Mutex<Lru<Arc<Mutex<MappedFront>>>>,
     /// Postings of segments that have none in their footer.
     rebuilt: Mutex<Lru<Bytes>>,
     /// How many files syncs hold open, whether they are in `files` or not, and how many may be.
@@ -47,8 +50,9 @@ impl FileCache {
     pub(super) fn new(max_files: usize, max_loaded: usize) -> Self {
         let (files, loaded) = (Lru::new(max_files), Lru::new(max_loaded));
         let (files, loaded) = (Mutex::new(files), Mutex::new(loaded));
+        let fronts = Mutex::new(Lru::new(max_loaded));
         let rebuilt = Mutex::new(Lru::new(MOST_REBUILT));
-        Self { files, loaded, rebuilt, held: AtomicUsize::new(0), max_held: max_files / 2 }
+        Self { files, loaded, fronts, rebuilt, held: AtomicUsize::new(0), max_held: max_files / 2 }
     }
 
     /// Asks to hold one more file open, however many are in the cache.
@@ -87,6 +91,24 @@ impl FileCache {
         drop(evicted);
     }
 
+    /// What of `file`, which is still written, can be lent: see [`MappedFront::of`].
+    pub(super) fn front(&self, number: u64, file: &dyn DiskFile, synced: u64) -> Bytes {
+        let known = self.fronts.lock().get(number);
+        let known = known.unwrap_or_else(|| {
+            let fresh = Arc::<Mutex<MappedFront>>::default();
+            let evicted = self.fronts.lock().insert(number, Arc::clone(&fresh));
+            drop(evicted);
+            fresh
+        });
+        known.lock().of(file, synced)
+    }
+
+    /// The file is not written any more.
+    pub(super) fn forget_front(&self, number: u64) {
+        let front = self.fronts.lock().remove(number);
+        drop(front);
+    }
+
     pub(super) fn rebuilt(&self, number: u64) -> Option<Bytes> {
         self.rebuilt.lock().get(number)
     }
@@ -100,6 +122,7 @@ impl FileCache {
         let file = self.files.lock().remove(number);
         let loaded = self.loaded.lock().remove(number);
         let rebuilt = self.rebuilt.lock().remove(number);
+        self.forget_front(number);
         drop((file, loaded, rebuilt));
     }
 

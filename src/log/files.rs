@@ -44,7 +44,8 @@ pub struct FilesOptions {
     pub maps: bool,
     /// The most files that are open at a time.
     pub max_open_files: usize,
-    /// The most sealed segments that are mapped, or have their index in memory, at a time.
+    /// The most sealed segments that are mapped, or have their index in memory, at a time; and the
+    /// most of others that are mapped as far as they are synced.
     pub max_loaded: usize,
     /// What the log may take of its disk, if that is limited.
     pub room: Option<Room>,

@@ -95,7 +95,7 @@ impl Layer {
                     // Sealed in between: the index has gone to the footer.
                     return self.cursor(target);
                 }
-                (Source::read(self.segment.file()?), entry)
+                (self.segment.source()?, entry)
             }
         };
         Ok(self.cursor_at(source, entry))

@@ -5,7 +5,7 @@
 //! | `files`, `dir`, `cache` | what all partitions share: manifest, names, open files |
 //! | `layout`, `index` | bytes of a segment around its batches, and its sparse index |
 //! | `segment`, `layer`, `view` | a file, a file up to a mark, a snapshot of a partition |
-//! | `source`, `cursor` | reading bytes, walking batches |
+//! | `source`, `front`, `cursor` | reading bytes, mapped or not, walking batches |
 //! | `sections`, `postings`, `keyed` | behind a footer's index; where the records of each key stand |
 //! | `segment_log` | a partition for its single writer |
 //! | `write`, `active`, `roll` | writing, and when to begin the next segment |
@@ -25,6 +25,7 @@ mod copy;
 mod cursor;
 mod dir;
 mod files;
+mod front;
 pub(crate) mod fuzz;
 mod gaps;
 mod index;

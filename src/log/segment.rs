@@ -12,6 +12,7 @@ use super::key::PartitionKey;
 use super::layout::{self, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::manifest::SegmentEnd;
 use super::producers::{self, AbortedTxn, Producers};
+use super::source::Source;
 use crate::base::{Error, ErrorKind, Result, TopicPartition};
 use crate::disk::DiskFile;
 
@@ -97,6 +98,16 @@ impl Segment {
         opened.map_err(|error| self.place(Error::io("open", &self.path, error)))
     }
 
+    /// Its bytes for a reader, while it is not sealed.
+    pub(super) fn source(&self) -> Result<Source> {
+        let file = self.file()?;
+        // A header that is to be repaired will be written to.
+        let stays = self.files.maps() && !self.repair.load(Ordering::Acquire);
+        let synced = if stays { self.synced_len() } else { 0 };
+        let front = self.files.cache.front(self.number, &*file, synced);
+        Ok(Source::with_front(file, front))
+    }
+
     /// Writes `parts` from `position` on.
     pub(super) fn write(&self, parts: &[&[u8]], position: u64) -> Result<()> {
         let file = self.file()?;
@@ -161,6 +172,7 @@ impl Segment {
 
     /// Lets go of what stands in the footer now.
     pub(super) fn forget_live(&self) {
+        self.files.cache.forget_front(self.number);
         self.live.write().clear();
         *self.aborted.write() = Vec::new();
         *self.stored.write() = Vec::new();

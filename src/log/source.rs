@@ -1,4 +1,5 @@
-//! Where the bytes of a segment come from: a map, or positioned reads of bounded pieces.
+//! Where the bytes of a segment come from: a map, or positioned reads of bounded pieces, or the one
+//! for the front of the file and the other for the rest.
 
 use std::io;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(super) enum Source {
     Read {
         /// The file.
         file: Arc<dyn DiskFile>,
+        /// What of its front is in memory.
+        front: Bytes,
         /// Where `piece` begins.
         at: u64,
         /// The bytes that were read last.
@@ -31,7 +34,12 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn read(file: Arc<dyn DiskFile>) -> Self {
-        Source::Read { file, at: 0, piece: Bytes::new(), stride: PIECE as u64 }
+        Source::with_front(file, Bytes::new())
+    }
+
+    /// Read where it has to be: `front` is what stands at the file's start.
+    pub(super) fn with_front(file: Arc<dyn DiskFile>, front: Bytes) -> Self {
+        Source::Read { file, front, at: 0, piece: Bytes::new(), stride: PIECE as u64 }
     }
 
     /// For somebody who wants about so many bytes: no more is read than may be wanted.
@@ -44,7 +52,7 @@ impl Source {
 
     /// What of the bytes from `position` to `end` is in memory and may be far away.
     pub(super) fn distant(&self, position: u64, end: u64) -> &[u8] {
-        let Source::Whole(bytes) = self else { return &[] };
+        let (Source::Whole(bytes) | Source::Read { front: bytes, .. }) = self;
         let [start, end] = [position, end].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
         bytes.get(start..end.min(bytes.len())).unwrap_or_default()
     }
@@ -92,7 +100,10 @@ impl Source {
     ) -> io::Result<(&Bytes, Option<usize>)> {
         match self {
             Source::Whole(bytes) => Ok((bytes, usize::try_from(position).ok())),
-            Source::Read { file, at, piece, stride } => {
+            Source::Read { file, front, at, piece, stride } => {
+                if let Some(start) = within(front, position, len) {
+                    return Ok((front, Some(start)));
+                }
                 let inside = position.checked_sub(*at).and_then(|skip| usize::try_from(skip).ok());
                 let reaches = |skip: &usize| len <= piece.len().saturating_sub(*skip);
                 if let Some(skip) = inside.filter(|skip| *skip <= piece.len()).filter(reaches) {
@@ -107,4 +118,11 @@ impl Source {
             }
         }
     }
+}
+
+/// Where `len` bytes from `position` on begin in `front`, if it has them.
+fn within(front: &Bytes, position: u64, len: usize) -> Option<usize> {
+    let start = usize::try_from(position).ok()?;
+    let end = start.checked_add(len)?;
+    (end <= front.len()).then_some(start)
 }

@@ -195,3 +195,28 @@ fn the_boot_has_one_identity() {
     assert!(id.is_some_and(|id| id != 0));
     assert_eq!(id, OsDisk::default().boot_id());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_front_of_a_growing_file_is_lent_as_far_as_no_page_is_shared() {
+    const GRAIN: usize = 64 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let file = OsDisk::new().create(&dir.path().join("file")).unwrap();
+    let content: Vec<u8> = (0..5 * GRAIN).map(|at| (at % 251) as u8).collect();
+    file.write_at(&[&content[..GRAIN - 1]], 0).unwrap();
+    let few = file.map_front(GRAIN as u64 - 1, 4 * GRAIN).unwrap_err();
+    assert_eq!(few.kind(), ErrorKind::Unsupported, "all of it shares a page with the end");
+    file.write_at(&[&content[GRAIN - 1..2 * GRAIN + 9]], GRAIN as u64 - 1).unwrap();
+    let front = file.map_front(GRAIN as u64, 4 * GRAIN).unwrap();
+    let first = front.lend(2 * GRAIN as u64 - 1);
+    assert_eq!(first, content[..GRAIN]);
+    // Longer than when it was mapped.
+    file.write_at(&[&content[2 * GRAIN + 9..]], 2 * GRAIN as u64 + 9).unwrap();
+    assert_eq!(front.lend(3 * GRAIN as u64), content[..3 * GRAIN]);
+    assert_eq!(front.lend(5 * GRAIN as u64), content[..4 * GRAIN], "no further than its reach");
+    file.set_len(GRAIN as u64 + 1).unwrap();
+    drop((front, file));
+    assert_eq!(first, content[..GRAIN], "what is lent outlives map, file and the cut behind it");
+    let without = OsDisk::without_maps().open(&dir.path().join("file")).unwrap();
+    assert!(without.map_front(GRAIN as u64, GRAIN).is_err());
+}

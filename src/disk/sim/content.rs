@@ -168,6 +168,13 @@ impl Content {
         self.pending.sectors.entry(index).or_default().push(sector);
     }
 
+    /// Whether the disk has the bytes in front of `len`, and nothing is on its way to them or may
+    /// have got lost on it.
+    pub(super) fn is_durable_to(&self, len: u64) -> bool {
+        let none = |changes: &Changes| changes.sectors.range(..place(len).0).next().is_none();
+        none(&self.pending) && none(&self.doubtful) && self.durable.len >= len
+    }
+
     /// Everything pending is on the disk.
     pub(super) fn sync(&mut self) {
         let pending = std::mem::take(&mut self.pending);

@@ -11,7 +11,7 @@ use super::SimDisk;
 use super::fault::{Fault, Operation};
 use super::machine::Machine;
 use crate::disk::memory::key;
-use crate::disk::{Disk, DiskFile, Entry, FileSystem, SharedMap};
+use crate::disk::{Disk, DiskFile, Entry, FileSystem, Front, SharedMap};
 
 impl SimDisk {
     fn perform<T>(
@@ -179,6 +179,7 @@ impl SimFile {
             result = Err(fault.error());
         }
         if let Some(written) = bytes.get(..fits).filter(|written| !written.is_empty()) {
+            inode.check_not_lent(position);
             inode.content.write(written, position);
             inode.space = inode.space.max(position + fits as u64);
         }
@@ -237,6 +238,7 @@ impl DiskFile for SimFile {
         self.perform(Operation::SetLen, |machine, _| {
             let inode = machine.inode(self.number)?;
             inode.detach()?;
+            inode.check_not_lent(len);
             inode.content.set_len(len);
             inode.space = inode.space.min(len);
             Ok(())
@@ -270,5 +272,37 @@ impl DiskFile for SimFile {
             inode.content.live().read(&mut bytes, 0);
             Ok(Bytes::from(bytes))
         })
+    }
+
+    fn map_front(&self, len: u64, reach: usize) -> io::Result<Arc<dyn Front>> {
+        self.perform(Operation::Map, |machine, _| {
+            if !machine.maps || len == 0 {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            let machine = self.machine.clone();
+            let front: Arc<dyn Front> = Arc::new(SimFront { machine, number: self.number, reach });
+            Ok(front)
+        })
+    }
+}
+
+/// A map of a growing file. It stays valid when the file is removed.
+#[derive(Debug)]
+struct SimFront {
+    machine: Arc<Mutex<Machine>>,
+    number: u64,
+    reach: usize,
+}
+
+impl Front for SimFront {
+    /// No call of the system, so it is not counted and cannot fail by plan.
+    fn lend(&self, len: u64) -> Bytes {
+        let mut machine = self.machine.lock();
+        let inode = machine.inode(self.number);
+        inode.map_or_else(|_| Bytes::new(), |inode| inode.lend(len.min(self.reach as u64)))
+    }
+
+    fn reach(&self) -> u64 {
+        self.reach as u64
     }
 }

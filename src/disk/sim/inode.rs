@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::content::{Content, SECTOR};
 use crate::disk::Span;
 use crate::disk::map::Anonymous;
@@ -23,6 +25,8 @@ pub(super) struct Inode {
     pub(super) handles: usize,
     /// From its start to the end of what was written or reserved.
     pub(super) space: u64,
+    /// So much from its start on is lent for good.
+    lent: u64,
     shared: Option<Shared>,
 }
 
@@ -75,6 +79,24 @@ impl Inode {
         }
         shared.seen = now;
         Ok(())
+    }
+
+    /// Its first bytes, by whole sectors, for somebody who may keep them: from now on nothing may
+    /// happen to them, and nothing that has happened may still change them.
+    pub(super) fn lend(&mut self, len: u64) -> Bytes {
+        let whole = len / SECTOR as u64 * SECTOR as u64;
+        let (path, durable) = (self.path.display(), self.content.is_durable_to(whole));
+        assert!(durable, "{path}: what is lent, {whole} bytes, is not durable");
+        self.lent = self.lent.max(whole);
+        let mut bytes = vec![0; usize::try_from(whole).unwrap_or(usize::MAX)];
+        self.content.live().read(&mut bytes, 0);
+        Bytes::from(bytes)
+    }
+
+    /// Before the bytes from `position` on are written, or cut off.
+    pub(super) fn check_not_lent(&self, position: u64) {
+        let (path, lent) = (self.path.display(), self.lent);
+        assert!(position >= lent, "{path}: bytes from {position} on change, {lent} are lent");
     }
 
     /// Before its contents change by a call: only memory that nobody has any more may be left.

@@ -5,6 +5,7 @@ mod compacting;
 mod compaction;
 mod crash;
 mod damage;
+mod front;
 mod model;
 mod reading;
 mod writing;
