@@ -61,7 +61,8 @@ impl Clock for SystemClock {
     #[cfg(target_os = "linux")]
     fn unix_ms(&self) -> i64 {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
+        // Nanoseconds are below a thousand million: a short division.
+        now.tv_sec * 1_000 + i64::from(now.tv_nsec as u32 / 1_000_000)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -28,6 +28,7 @@ pub struct Registered<'a> {
 
 impl Stop {
     /// Whether it is set.
+    #[inline]
     pub fn is_set(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }

@@ -36,7 +36,7 @@ pub(super) const fn fold(a: u64, b: u64) -> u64 {
 /// Equal to [`RecordView::hash`] of the same record after encoding. What stands in the record's
 /// first 16 bytes (lengths, nulls, timestamp, offset) is not part of it:
 /// [`RunningCheck::record`](super::RunningCheck::record) adds them.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn record_hash(record: &RawRecord<'_>) -> u64 {
     let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
@@ -69,9 +69,16 @@ impl RecordView<'_> {
 }
 
 /// The parts have seeds of their own, so that they do not cancel out where they are alike.
-#[inline]
+#[inline(always)]
 fn content(key: &[u8], value: &[u8]) -> u64 {
-    bytes(key, P[2]) ^ bytes(value, P[3])
+    let key = if key.len() <= 16 { few(key, P[2]) } else { bytes_apart(key, P[2]) };
+    key ^ bytes(value, P[3])
+}
+
+/// As [`bytes`], not inline: most keys are short.
+#[inline(never)]
+fn bytes_apart(part: &[u8], seed: u64) -> u64 {
+    bytes(part, seed)
 }
 
 #[inline(never)]
@@ -89,28 +96,48 @@ fn headers<'a>(hash: u64, value_len: usize, all: impl ExactSizeIterator<Item = H
 }
 
 /// The hash of one part, whose length the caller has hashed.
-#[inline]
+///
+/// Inline, and with the lengths in a tree: every second instruction of a small record was a
+/// comparison or a call.
+#[inline(always)]
 fn bytes(part: &[u8], seed: u64) -> u64 {
+    if part.len() > 16 { many(part, seed) } else { few(part, seed) }
+}
+
+/// Up to 16 bytes.
+#[inline(always)]
+fn few(part: &[u8], seed: u64) -> u64 {
     match part.len() {
-        0 => seed,
-        1..=3 => fold(few(part) ^ P[1], seed),
-        4..=7 => fold(ends::<4>(part).0 << 32 ^ ends::<4>(part).1 ^ P[1], seed),
-        8..=16 => {
+        8.. => {
             let (first, last) = ends::<8>(part);
             fold(first ^ P[1], last ^ seed)
         }
-        17..=32 => pair(part, seed, P[4], P[5]),
-        33..=64 => {
+        4.. => fold(ends::<4>(part).0 << 32 ^ ends::<4>(part).1 ^ P[1], seed),
+        1.. => fold(word(part) ^ P[1], seed),
+        0 => seed,
+    }
+}
+
+/// More than 16 bytes.
+#[inline(always)]
+fn many(part: &[u8], seed: u64) -> u64 {
+    match part.len() {
+        129.. => long(part, seed),
+        65.. => {
+            let first = part.first_chunk().unwrap_or(&[0; 64]);
+            finish(absorb(lanes(seed), first), part)
+        }
+        33.. => {
             let (first, last) = (part.first_chunk::<32>(), part.last_chunk::<32>());
             let (first, last) = (first.unwrap_or(&[0; 32]), last.unwrap_or(&[0; 32]));
             pair(first, seed, P[4], P[5]) ^ pair(last, seed, P[6], P[7])
         }
-        _ => long(part, seed),
+        _ => pair(part, seed, P[4], P[5]),
     }
 }
 
 /// Two independent steps over the first and the last 16 bytes.
-#[inline]
+#[inline(always)]
 fn pair(part: &[u8], seed: u64, p: u64, q: u64) -> u64 {
     let first = part.first_chunk::<16>().unwrap_or(&[0; 16]);
     let last = part.last_chunk::<16>().unwrap_or(&[0; 16]);
@@ -118,9 +145,9 @@ fn pair(part: &[u8], seed: u64, p: u64, q: u64) -> u64 {
 }
 
 /// More than 64 bytes: whole stripes, then the last 64 bytes, whatever the stripes have read.
-#[inline]
+#[inline(never)]
 fn long(part: &[u8], seed: u64) -> u64 {
-    let mut lanes = [seed, seed ^ P[0], seed ^ P[1], seed ^ P[6]];
+    let mut lanes = lanes(seed);
     let mut rest = part;
     while rest.len() > 64
         && let Some((stripe, behind)) = rest.split_first_chunk::<64>()
@@ -128,11 +155,21 @@ fn long(part: &[u8], seed: u64) -> u64 {
         lanes = absorb(lanes, stripe);
         rest = behind;
     }
-    let [a, b, c, d] = absorb(lanes, part.last_chunk::<64>().unwrap_or(&[0; 64]));
+    finish(lanes, part)
+}
+
+#[inline(always)]
+fn lanes(seed: u64) -> [u64; 4] {
+    [seed, seed ^ P[0], seed ^ P[1], seed ^ P[6]]
+}
+
+#[inline(always)]
+fn finish(lanes: [u64; 4], part: &[u8]) -> u64 {
+    let [a, b, c, d] = absorb(lanes, part.last_chunk().unwrap_or(&[0; 64]));
     a ^ b ^ c ^ d
 }
 
-#[inline]
+#[inline(always)]
 fn absorb(lanes: [u64; 4], stripe: &[u8; 64]) -> [u64; 4] {
     let block = |at: usize| {
         let mut block = [0; 16];
@@ -148,14 +185,14 @@ fn absorb(lanes: [u64; 4], stripe: &[u8; 64]) -> [u64; 4] {
     ]
 }
 
-#[inline]
+#[inline(always)]
 fn step(block: &[u8; 16], p: u64, state: u64) -> u64 {
     let all = u128::from_le_bytes(*block);
     fold(all as u64 ^ p, (all >> 64) as u64 ^ state)
 }
 
 /// The first and the last `N` bytes as words, `N` at most 8.
-#[inline]
+#[inline(always)]
 fn ends<const N: usize>(part: &[u8]) -> (u64, u64) {
     let word = |bytes: Option<&[u8; N]>| {
         let mut wide = [0; 8];
@@ -169,6 +206,6 @@ fn ends<const N: usize>(part: &[u8]) -> (u64, u64) {
 
 /// One to three bytes as a word.
 #[inline]
-fn few(part: &[u8]) -> u64 {
+fn word(part: &[u8]) -> u64 {
     part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }

@@ -28,4 +28,6 @@ pub use hash::{key_hash, record_hash};
 pub use header::{BatchHeader, HEADER_BYTES, payload_crc, verify, verify_in_pieces};
 pub use pass::{Stop, Wanted};
 pub use reader::{RecordReader, RecordView};
-pub use record::{Measure, RecordHead, encode_at, encode_record, encoded_len, timestamp_delta};
+pub use record::{
+    Measure, RecordHead, encode_at, encode_record, encoded_len, timestamp_delta, valid_encoded_len,
+};

@@ -72,7 +72,7 @@ impl Measure {
     #[inline(always)]
     #[must_use]
     pub fn of_checked(record: &RawRecord<'_>) -> Self {
-        Self::sized(record, bare_len(record).unwrap_or_default())
+        Self::sized(record, valid_len(record).unwrap_or_default())
     }
 
     /// As [`of`](Self::of), for a record of at most `most` encoded bytes: `None`, before it is
@@ -80,8 +80,11 @@ impl Measure {
     #[inline(always)]
     #[must_use]
     pub fn up_to(record: &RawRecord<'_>, most: usize) -> Option<Self> {
-        let len = bare_len(record).ok()?;
-        (len <= most && padded(len) <= most).then(|| Self::sized(record, len))
+        let len = valid_len(record)?;
+        if padded(len) > most {
+            return None;
+        }
+        Some(Self::sized(record, len))
     }
 
     /// The record's head at its place.
@@ -104,8 +107,32 @@ pub fn encoded_len(record: &RawRecord<'_>) -> Result<usize> {
     bare_len(record).map(padded)
 }
 
-/// As [`encoded_len`], without the padding.
+/// As [`encoded_len`], where an error need not say what it is.
 #[inline(always)]
+#[must_use]
+pub fn valid_encoded_len(record: &RawRecord<'_>) -> Option<usize> {
+    valid_len(record).map(padded)
+}
+
+/// As [`valid_encoded_len`], without the padding.
+#[inline(always)]
+fn valid_len(record: &RawRecord<'_>) -> Option<usize> {
+    let key = record.key.map_or(0, <[u8]>::len);
+    let value = record.value.map_or(0, <[u8]>::len);
+    if record.headers.is_empty() && key <= MAX_KEY_BYTES && value <= MAX_RECORD_BYTES {
+        let len = RECORD_HEAD_BYTES + key + value;
+        return (len <= MAX_RECORD_BYTES).then_some(len);
+    }
+    slow_valid_len(record)
+}
+
+#[inline(never)]
+fn slow_valid_len(record: &RawRecord<'_>) -> Option<usize> {
+    bare_len(record).ok()
+}
+
+/// As [`encoded_len`], without the padding.
+#[inline]
 fn bare_len(record: &RawRecord<'_>) -> Result<usize> {
     let key = record.key.map_or(0, <[u8]>::len);
     let value = record.value.map_or(0, <[u8]>::len);

@@ -59,6 +59,7 @@ impl Indexes {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, index: usize) {
         match self {
             Indexes::Listed(list) => list.push(index),
@@ -229,7 +230,7 @@ pub(super) fn send<'p, 'a>(
     };
     let (expected, _) = records.size_hint();
     for (index, record) in records.enumerate() {
-        groups.add(index, &record, expected);
+        groups.add(index, record, expected);
     }
     let parts = groups.groups.into_iter().map(|group| group.append(producer)).collect();
     BatchDelivery { producer, parts }
@@ -303,16 +304,19 @@ fn out_of_line(expected: Option<i32>, record: &Record<'_>) -> Error {
 const WALKABLE: usize = 16;
 
 impl<'p, 'a> Groups<'p, 'a> {
-    #[inline]
-    fn add(&mut self, index: usize, record: &Record<'a>, expected: usize) {
+    /// The record comes by value, and goes on by reference only as a copy of it: so the usual way
+    /// has it in registers, and does not write it to memory only to read it back.
+    #[inline(always)]
+    fn add(&mut self, index: usize, record: Record<'a>, expected: usize) {
         if !self.add_to_last(index, record) {
-            self.add_anywhere(index, record, expected);
+            let copy = record;
+            self.add_anywhere(index, &copy, expected);
         }
     }
 
     /// A record like the one before, which nothing is to be said of: most are.
     #[inline(always)]
-    fn add_to_last(&mut self, index: usize, record: &Record<'a>) -> bool {
+    fn add_to_last(&mut self, index: usize, record: Record<'a>) -> bool {
         let producer: &'p Shared = self.producer;
         let Some(entry) = self.entry.filter(|entry| record.is_by_handle_of(&entry.route)) else {
             return false;
@@ -326,10 +330,10 @@ impl<'p, 'a> Groups<'p, 'a> {
             (None, Strategy::Kafka, Some(key)) => partition_of(key, entry.partition_count()),
             _ => return false,
         };
-        let size = record.raw.timestamp_ms.is_none_or(|time| time >= 0).then(|| record.size());
-        let fits = size.is_some_and(|size| size <= producer.settings().max_request_size);
+        let in_time = record.raw.timestamp_ms.is_none_or(|time| time >= 0);
+        let fits = in_time && record.size() <= producer.settings().max_request_size;
         let stays = group.home.is_at(entry, partition) && group.sequence.is_none();
-        if !fits || !stays || producer.check_open().is_err() {
+        if !fits || !stays || !producer.is_open() {
             return false;
         }
         group.indexes.push(index);

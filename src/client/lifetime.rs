@@ -16,7 +16,13 @@ pub(super) struct Lifetime {
 impl Lifetime {
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
-        if self.placing.is_set() { Err(closed()) } else { Ok(()) }
+        if self.is_open() { Ok(()) } else { Err(closed()) }
+    }
+
+    /// Whether records may be placed.
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        !self.placing.is_set()
     }
 
     /// Begins the close. False when another call has.

@@ -103,9 +103,9 @@ impl Producer {
     /// - `Timeout`: there was no room within `max.block.ms`; `StorageFull`, `StorageError`.
     /// - `Closed`: the producer or the log is closed.
     pub fn send(&self, record: Record<'_>) -> Result<Delivery<'_>> {
-        match &self.shared.chain {
-            None => self.shared.place(&record),
-            Some(chain) => chain.send(&self.shared, &record),
+        match self.shared.place_at_once(&record) {
+            Some(delivery) => Ok(delivery),
+            None => self.shared.send(&record),
         }
     }
 
@@ -270,8 +270,38 @@ impl Shared {
         self.chain.as_deref()
     }
 
+    /// The usual case of `send`, by itself because there every instruction counts: a producer
+    /// without numbers and interceptors, a topic that was met, a partition that no program's code
+    /// chooses, a record that is taken. `None`, and nothing has happened, elsewhere.
+    #[inline(always)]
+    fn place_at_once<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Option<Delivery<'p>> {
+        let plain = self.chain.is_none() && self.numbering.is_none() && record.sequence.is_none();
+        let size = record.size();
+        if !plain || !self.lifetime.is_open() || size > self.settings.max_request_size {
+            return None;
+        }
+        let entry = self.routes.known(record.target)?;
+        let chosen = self.settings.strategy.choose_at_once(record, entry)?;
+        let partition = chosen.partition;
+        let door = entry.route.partitions.get(partition as usize)?;
+        let spot = door.append_one(&record.raw, None)?;
+        if chosen.is_sticky {
+            self.count_sticky(entry, partition, size);
+        }
+        let placed = placed(record, partition, spot.offset(), spot.timestamp_ms);
+        Some(Delivery::new(self, entry, door, placed))
+    }
+
+    #[inline(never)]
+    fn send<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Result<Delivery<'p>> {
+        match &self.chain {
+            None => self.place(record),
+            Some(chain) => chain.send(self, record),
+        }
+    }
+
     /// Checks, chooses, appends: nothing of a record is copied before it is in the log.
-    #[inline]
+    #[inline(never)]
     pub(super) fn place<'p>(self: &'p Arc<Self>, record: &Record<'_>) -> Result<Delivery<'p>> {
         self.check_open()?;
         let size = record.check(self.settings.max_request_size)?;
@@ -289,13 +319,7 @@ impl Shared {
         if chosen.is_sticky {
             self.count_sticky(entry, partition, size);
         }
-        let placed = Placed {
-            partition,
-            offset,
-            timestamp_ms,
-            key_size: record.raw.key.map(<[u8]>::len),
-            value_size: record.raw.value.map(<[u8]>::len),
-        };
+        let placed = placed(record, partition, offset, timestamp_ms);
         Ok(Delivery::new(self, entry, door, placed))
     }
 
@@ -323,6 +347,11 @@ impl Shared {
     #[inline]
     pub(super) fn check_open(&self) -> Result<()> {
         self.lifetime.check_open()
+    }
+
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        self.lifetime.is_open()
     }
 
     pub(super) fn settings(&self) -> &ProducerSettings {
@@ -384,6 +413,7 @@ impl Shared {
         self.append_by(Way { backend, entry, partition, door, expect }, records, first)
     }
 
+    #[inline(never)]
     pub(super) fn count_sticky(&self, entry: &Entry, partition: u32, bytes: usize) {
         let produced = Produced { partition, bytes, batch_size: self.settings.batch_size };
         entry.sticky.produced(produced, entry.partition_count(), &self.random);
@@ -422,6 +452,17 @@ impl Shared {
         deadline: Deadline<'_>,
     ) -> Result<()> {
         door.wait_reached(offset, deadline).map_err(|e| self.lifetime.not_reached(e))
+    }
+}
+
+#[inline(always)]
+fn placed(record: &Record<'_>, partition: u32, offset: u64, timestamp_ms: i64) -> Placed {
+    Placed {
+        partition,
+        offset,
+        timestamp_ms,
+        key_size: record.raw.key.map(<[u8]>::len),
+        value_size: record.raw.value.map(<[u8]>::len),
     }
 }
 

@@ -50,6 +50,15 @@ pub(super) struct Routes {
 }
 
 impl Routes {
+    /// The entry of a record's topic, if it was met before.
+    #[inline(always)]
+    pub(super) fn known(&self, target: Target<'_>) -> Option<&Entry> {
+        match target {
+            Target::Name(name) => self.known_by_name(name),
+            Target::Handle(topic) => self.known_by_id(topic),
+        }
+    }
+
     /// The entry of a record's topic, resolved at the first meeting.
     pub(super) fn entry(
         &self,
@@ -68,27 +77,34 @@ impl Routes {
         self.by_id.entries()
     }
 
-    fn named(&self, name: &str, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
-        let hash = hash(name.as_bytes());
-        // The entry of a topic that has grown or is deleted stays behind: there is a new route,
-        // or the name may belong to a new topic.
-        let wanted = |entry: &Entry| *entry.route.name == *name && entry.route.is_live();
-        if let Some(entry) = self.by_name.find(hash, wanted) {
-            return Ok(entry);
-        }
-        let entry = Arc::clone(self.admit(backend.resolve_or_create(name)?, random));
-        Ok(self.by_name.insert(hash, entry, wanted))
+    #[inline(never)]
+    fn known_by_name(&self, name: &str) -> Option<&Entry> {
+        self.by_name.find(hash(name.as_bytes()), is_named(name)).map(|entry| &**entry)
     }
 
-    fn handled(&self, topic: &Topic, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
+    #[inline(always)]
+    fn known_by_id(&self, topic: &Topic) -> Option<&Entry> {
         let id = topic.id();
         let wanted = |entry: &Entry| {
             let same = Arc::ptr_eq(&entry.route, topic.route()) || entry.route.id == id;
             same && entry.route.is_live()
         };
-        if let Some(entry) = self.by_id.find(id.0 as u64, wanted) {
+        self.by_id.find(id.0 as u64, wanted).map(|entry| &**entry)
+    }
+
+    fn named(&self, name: &str, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
+        if let Some(entry) = self.known_by_name(name) {
             return Ok(entry);
         }
+        let entry = Arc::clone(self.admit(backend.resolve_or_create(name)?, random));
+        Ok(self.by_name.insert(hash(name.as_bytes()), entry, is_named(name)))
+    }
+
+    fn handled(&self, topic: &Topic, backend: &dyn Backend, random: &Random) -> Result<&Entry> {
+        if let Some(entry) = self.known_by_id(topic) {
+            return Ok(entry);
+        }
+        let id = topic.id();
         let resolved = backend.resolve(topic.name());
         if topic.route().is_deleted() {
             let message = format!("the topic {:?} of this handle was deleted", topic.name());
@@ -113,6 +129,12 @@ impl Routes {
         let wanted = |entry: &Entry| entry.route.id == id && entry.route.is_live();
         self.by_id.insert(id.0 as u64, entry, wanted)
     }
+}
+
+/// The entry of a topic that has grown or is deleted stays behind: there is a new route, or the
+/// name may belong to a new topic.
+fn is_named(name: &str) -> impl Fn(&Entry) -> bool {
+    move |entry| *entry.route.name == *name && entry.route.is_live()
 }
 
 /// A hash trie that only grows: four children a node, two bits of the hash a level.
@@ -142,6 +164,7 @@ impl Node {
 }
 
 impl Trie {
+    #[inline(always)]
     fn find(&self, mut hash: u64, wanted: impl Fn(&Entry) -> bool) -> Option<&Arc<Entry>> {
         let mut slot = &self.root;
         while let Some(node) = slot.get() {

@@ -260,9 +260,12 @@ impl BlockWriter {
     /// # Panics
     ///
     /// If `upto` is below the mark or beyond the end of the block.
+    #[inline(always)]
     pub fn publish(&mut self, upto: usize) {
         let len = self.block.span.len;
-        assert!(self.mark <= upto && upto <= len, "publish {upto} of {}..{len}", self.mark);
+        if upto < self.mark || len < upto {
+            out_of_block(upto, self.mark, len);
+        }
         self.mark = upto;
         // Release: the stores to the bytes come first for whoever sees the new mark.
         self.block.mark.store(upto, Ordering::Release);
@@ -307,6 +310,11 @@ impl BlockWriter {
         let Span { region, start, len } = &self.block.span;
         Ok(Span { region: region.clone(), start: *start, len: *len })
     }
+}
+
+#[cold]
+fn out_of_block(upto: usize, mark: usize, len: usize) -> ! {
+    panic!("publish {upto} of {mark}..{len}")
 }
 
 /// Looks at a block while it is written, as long as it lives.

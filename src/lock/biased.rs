@@ -95,6 +95,15 @@ pub struct Guard<'a, T> {
     _stays: PhantomData<*mut T>,
 }
 
+/// Holds a [`Biased`] for its favourite until it is dropped.
+#[must_use = "the lock is held only as long as this lives"]
+pub struct FavouriteGuard<'a, T> {
+    lock: &'a Biased<T>,
+    flag: &'a AtomicBool,
+    /// No guard leaves its thread.
+    _stays: PhantomData<*mut T>,
+}
+
 /// How the holder came in.
 enum Way<'a> {
     /// Kept until the guard is dropped.
@@ -127,6 +136,17 @@ impl<T> Biased<T> {
             return self.guard(Way::Favourite(flag));
         }
         self.lock_by_the_door(me)
+    }
+
+    /// Takes the lock if this thread is its favourite: the way that is short.
+    #[inline(always)]
+    pub fn lock_as_favourite(&self) -> Option<FavouriteGuard<'_, T>> {
+        let favourite = self.favourite.load(Ordering::Relaxed);
+        if favourite / FLAGS as u64 != thread_number() {
+            return None;
+        }
+        let flag = self.enter(favourite)?;
+        Some(FavouriteGuard { lock: self, flag, _stays: PhantomData })
     }
 
     #[inline(always)]
@@ -217,6 +237,32 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
+impl<T> Deref for FavouriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is the only one, see the module's first lines.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for FavouriteGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this guard is the only one, and it is borrowed alone.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for FavouriteGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Release: what was stored under the guard is seen by whoever sees this.
+        self.flag.store(false, Ordering::Release);
+    }
+}
+
 /// A number that no other thread of this process ever has.
 #[inline(always)]
 fn thread_number() -> u64 {
@@ -265,6 +311,12 @@ fn give_way(_turns: u32) {
 impl<T> fmt::Debug for Biased<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Biased").finish_non_exhaustive()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for FavouriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

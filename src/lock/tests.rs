@@ -5,10 +5,36 @@ mod real {
 
     use crate::lock::{Biased, prepare};
 
+    /// A torn pair would show two holders.
+    fn count(pair: &mut (u64, u64)) {
+        assert_eq!(pair.0, pair.1);
+        pair.0 += 1;
+        std::hint::black_box(&mut *pair);
+        pair.1 += 1;
+    }
+
+    #[test]
+    fn a_lock_is_taken_as_its_favourite_by_that_thread_alone_and_once() {
+        prepare();
+        let lock = Biased::new(0);
+        assert!(lock.lock_as_favourite().is_none(), "nobody is favoured yet");
+        for _ in 0..10_000 {
+            *lock.lock() += 1;
+        }
+        let Some(guard) = lock.lock_as_favourite() else {
+            return; // There is no such barrier here, and so no favourite.
+        };
+        assert!(lock.lock_as_favourite().is_none(), "it is held");
+        drop(guard);
+        assert!(lock.lock_as_favourite().is_some());
+        thread::scope(|scope| {
+            scope.spawn(|| assert!(lock.lock_as_favourite().is_none()));
+        });
+    }
+
     #[test]
     fn threads_that_take_turns_and_runs_count_every_turn() {
         prepare();
-        // Two words that must always be alike: a torn pair would show two holders.
         let lock = Biased::new((0_u64, 0_u64));
         let ready = Barrier::new(4);
         // The first threads are favoured again and again, the others come now and then.
@@ -19,12 +45,10 @@ mod real {
                 scope.spawn(move || {
                     ready.wait();
                     for at in 0..run {
-                        let mut pair = lock.lock();
-                        assert_eq!(pair.0, pair.1);
-                        pair.0 += 1;
-                        std::hint::black_box(&mut *pair);
-                        pair.1 += 1;
-                        drop(pair);
+                        match lock.lock_as_favourite() {
+                            Some(mut pair) => count(&mut pair),
+                            None => count(&mut lock.lock()),
+                        }
                         if run < 10_000 && at % 10 == 0 {
                             thread::yield_now();
                         }
@@ -99,9 +123,16 @@ mod loom_tests {
         }
     }
 
+    /// By both ways that a favourite has.
     fn take(lock: &Biased<Shadow>, times: usize) {
-        for _ in 0..times {
-            lock.lock().add();
+        for at in 0..times {
+            match lock.lock_as_favourite() {
+                Some(mut shadow) if at % 2 == 0 => shadow.add(),
+                guard => {
+                    drop(guard);
+                    lock.lock().add()
+                }
+            };
         }
     }
 

@@ -5,6 +5,7 @@ use std::task::Waker;
 use crate::backend::{Append, Appended, ProducerStamp};
 use crate::base::wait::Deadline;
 use crate::base::{Durability, Error, ErrorKind, RawRecord, Result, TimestampType};
+use crate::batch::Measure;
 use crate::stage::{ChunkWish, MAX_CHUNK};
 
 use super::Partition;
@@ -34,6 +35,37 @@ enum Attempt {
     Known(Known, Stamp),
     /// The settings that it was checked by hold no more.
     Altered,
+}
+
+/// One record on its way into the open batch.
+struct Single<'a> {
+    record: &'a RawRecord<'a>,
+    measure: Measure,
+    producer: Option<&'a ProducerStamp>,
+    /// When it came.
+    now: i64,
+    /// The version of the settings that it was checked by.
+    settings: u32,
+}
+
+/// What became of it.
+#[derive(Clone, Copy)]
+enum Placing {
+    /// It has this offset.
+    Done(u64),
+    /// A batch is to begin, or a chunk.
+    NoRoom,
+    /// Something that only the long way knows how to deal with.
+    InTheWay,
+}
+
+impl Placing {
+    fn offset(self) -> Option<u64> {
+        match self {
+            Placing::Done(offset) => Some(offset),
+            Placing::NoRoom | Placing::InTheWay => None,
+        }
+    }
 }
 
 /// Who is to be told of an append.
@@ -74,38 +106,88 @@ impl Partition {
         may: impl Fn(&Appender) -> bool,
     ) -> Option<(u64, i64)> {
         let settings = self.limits.version();
-        let measure = size_up_to(record, self.most_at_once())?;
+        // Before anything is known that would have to be kept over a call.
         let now = self.shared.clock.unix_ms();
+        let measure = size_up_to(record, self.most_at_once())?;
         if !self.takes(record, now) {
             return None;
         }
+        let single = Single { record, measure, producer, now, settings };
+        let Some(mut appender) = self.append.lock_as_favourite() else {
+            return self.place_by_the_door(&single, &may).map(|offset| (offset, now));
+        };
+        match self.place_under(&mut appender, &single, &may) {
+            Placing::Done(offset) if !self.has_news(&appender) => Some((offset, now)),
+            placing => {
+                let news = placing.offset().map(|_| self.news(&mut appender));
+                drop(appender);
+                self.end_placing(&single, placing, news, &may).map(|offset| (offset, now))
+            }
+        }
+    }
+
+    /// The same for a thread that the append lock does not favour.
+    #[inline(never)]
+    fn place_by_the_door(
+        &self,
+        single: &Single<'_>,
+        may: &dyn Fn(&Appender) -> bool,
+    ) -> Option<u64> {
         let mut appender = self.append.lock();
-        if appender.settings != settings || !may(&appender) {
-            return None;
+        let placing = self.place_under(&mut appender, single, may);
+        let has_news = placing.offset().is_some() && self.has_news(&appender);
+        let news = has_news.then(|| self.news(&mut appender));
+        drop(appender);
+        self.end_placing(single, placing, news, may)
+    }
+
+    /// Places a record in the open batch, if nothing is in its way.
+    #[inline(always)]
+    fn place_under(
+        &self,
+        appender: &mut Appender,
+        single: &Single<'_>,
+        may: impl Fn(&Appender) -> bool,
+    ) -> Placing {
+        let Single { record, measure, producer, now, settings } = *single;
+        if appender.settings != settings || !may(appender) {
+            return Placing::InTheWay;
         }
         if self.indexed && appender.is_recent_full() {
-            return None;
+            return Placing::InTheWay;
         }
         let time = record.timestamp_ms.unwrap_or(now);
-        let placed = match producer {
-            None => appender.place_one(record, measure, time),
-            Some(stamp) => appender.place_next(record, measure, (now, time), stamp),
-        };
-        let Some(offset) = placed else {
-            drop(appender);
-            let call = Call::of_one(record, measure, producer.copied());
-            return self.place_in_new_batch(&call, now, settings, &may).map(|offset| (offset, now));
+        let Some(offset) = appender.place_one(record, measure, (now, time), producer) else {
+            return Placing::NoRoom;
         };
         if self.indexed {
             appender.note_keys(std::slice::from_ref(record), offset, producer);
         }
         self.marks.set_end(offset + 1);
-        if self.has_news(&appender) {
-            let news = self.news(&mut appender);
-            drop(appender);
+        Placing::Done(offset)
+    }
+
+    /// What is left to do once the lock is given back.
+    #[cold]
+    fn end_placing(
+        &self,
+        single: &Single<'_>,
+        placing: Placing,
+        news: Option<News>,
+        may: &dyn Fn(&Appender) -> bool,
+    ) -> Option<u64> {
+        if let Some(news) = news {
             self.tell(news);
         }
-        Some((offset, now))
+        match placing {
+            Placing::Done(offset) => Some(offset),
+            Placing::NoRoom => {
+                let Single { record, measure, producer, now, settings } = *single;
+                let call = Call::of_one(record, measure, producer.copied());
+                self.place_in_new_batch(&call, now, settings, may)
+            }
+            Placing::InTheWay => None,
+        }
     }
 
     /// The same for a record that the open batch has no room for, or the chunk: what was measured
@@ -154,7 +236,7 @@ impl Partition {
     }
 
     /// Whether somebody is to be told of an append.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_news(&self, appender: &Appender) -> bool {
         let unlisted = !appender.listed && self.wants_rounds();
         let much = appender.unsettled >= MAX_CHUNK && !appender.asked;

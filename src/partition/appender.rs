@@ -187,32 +187,34 @@ impl Appender {
         }
     }
 
-    /// Places a call of one record where nothing is in its way: appends are taken, and the open
-    /// batch has room for it. Returns its offset; `None`, and nothing has changed, elsewhere.
-    #[inline]
+    /// Places a call of one record where nothing is in its way: appends are taken, it is that of
+    /// the one whose turn it is (with an id, it has the number that follows the last one), and the
+    /// open batch has room for it. Returns its offset; `None`, and nothing has changed, elsewhere.
+    #[inline(always)]
     pub fn place_one(
         &mut self,
         record: &RawRecord<'_>,
         measure: Measure,
-        time: i64,
-    ) -> Option<u64> {
-        if self.is_open_plain { self.place_in_open(record, measure, time) } else { None }
-    }
-
-    /// As `place_one`, for a record with an id and the number that follows the last one.
-    #[inline]
-    pub fn place_next(
-        &mut self,
-        record: &RawRecord<'_>,
-        measure: Measure,
         (now, time): (i64, i64),
-        stamp: &ProducerStamp,
+        producer: Option<&ProducerStamp>,
     ) -> Option<u64> {
-        if !self.turn.as_ref()?.goes_on(stamp, self.next_offset) {
+        let goes_on = match (producer, &self.turn) {
+            (None, _) => self.is_open_plain,
+            (Some(stamp), Some(turn)) => turn.goes_on(stamp, self.next_offset),
+            (Some(_), None) => false,
+        };
+        if !goes_on || !self.takes_plain() {
             return None;
         }
-        let offset = self.place_in_open(record, measure, time)?;
-        if let Some(turn) = &mut self.turn {
+        let offset = self.next_offset;
+        let chunk = self.current.as_mut()?;
+        if !chunk.push_one(record, measure, time, self.batch_target) {
+            return None;
+        }
+        self.next_offset = offset + 1;
+        self.unsynced += measure.len;
+        self.unsettled += measure.len;
+        if let (Some(_), Some(turn)) = (producer, &mut self.turn) {
             turn.touch(now, time);
         }
         Some(offset)
@@ -237,27 +239,6 @@ impl Appender {
             && !self.closed
             && self.refusing.is_none()
             && self.next_offset < self.ceiling
-    }
-
-    #[inline(always)]
-    fn place_in_open(
-        &mut self,
-        record: &RawRecord<'_>,
-        measure: Measure,
-        time: i64,
-    ) -> Option<u64> {
-        let offset = self.next_offset;
-        if !self.takes_plain() {
-            return None;
-        }
-        let chunk = self.current.as_mut()?;
-        if !chunk.push_one(record, measure, time, self.batch_target) {
-            return None;
-        }
-        self.next_offset = offset + 1;
-        self.unsynced += measure.len;
-        self.unsettled += measure.len;
-        Some(offset)
     }
 
     /// Encodes the whole call into the current chunk, or nothing of it.
@@ -292,7 +273,7 @@ impl Appender {
             }
             match call.single() {
                 Some((record, measure)) => chunk.push(record, measure, stamp.of(record)),
-                None => chunk.push_all(call.iter(), |record| stamp.of(record)),
+                None => chunk.push_all(call.records(), |record| stamp.of(record)),
             }
             self.next_offset += call.count() as u64;
         } else {
@@ -334,7 +315,8 @@ impl Appender {
     #[cold]
     fn place_apart(&mut self, call: &Call<'_>, stamp: Stamp, opened: &mut impl FnMut(StagedBatch)) {
         let Some(chunk) = self.current.as_mut() else { return };
-        for (at, (record, measure)) in (0..).zip(call.iter()) {
+        for (at, record) in (0..).zip(call.records()) {
+            let measure = Measure::of_checked(record);
             let time = stamp.of(record);
             let fits = chunk.open_timestamp().is_some_and(|base| time_fits(base, time));
             if !fits {

@@ -32,7 +32,10 @@ impl<'a> Call<'a> {
         }
         let mut call = Self::empty(records);
         for record in records {
-            call.bytes += size(record).map_err(|error| refuse(records, error))?;
+            let Some(size) = valid_size(record) else {
+                return Err(refuse(records));
+            };
+            call.bytes += size;
             call.note(record);
         }
         Ok(call)
@@ -80,12 +83,6 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn single(&self) -> Option<(&'a RawRecord<'a>, Measure)> {
         self.records.first().zip(self.single)
-    }
-
-    /// The records with their sizes, measured as they are asked for.
-    #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = (&'a RawRecord<'a>, Measure)> + '_ {
-        self.records.iter().map(|record| (record, Measure::of_checked(record)))
     }
 
     /// Whether some record has no key.
@@ -217,8 +214,14 @@ pub fn time_fits(base: i64, time: i64) -> bool {
     batch::timestamp_delta(base, time).is_some()
 }
 
-/// Checks one record; its encoded bytes.
+/// The encoded bytes of one record; `None` when it is refused.
 #[inline(always)]
+fn valid_size(record: &RawRecord<'_>) -> Option<usize> {
+    let len = batch::valid_encoded_len(record)?;
+    record.timestamp_ms.is_none_or(|time| time >= 0).then_some(len)
+}
+
+/// Checks one record; its encoded bytes.
 fn size(record: &RawRecord<'_>) -> Result<usize> {
     let len = batch::encoded_len(record)?;
     if record.timestamp_ms.is_some_and(|time| time < 0) {
@@ -241,11 +244,18 @@ fn negative_time(time: i64) -> Error {
     Error::new(ErrorKind::InvalidTimestamp, message)
 }
 
-/// Names every record of the call that is refused, not only the first.
+/// Names every record of the call that is refused, not only the first, and says why that is.
 #[cold]
-fn refuse(records: &[RawRecord<'_>], error: Error) -> Error {
-    let refused = (0..records.len()).filter(|&i| size(&records[i]).is_err()).collect();
-    error.with_records(refused)
+fn refuse(records: &[RawRecord<'_>]) -> Error {
+    let (mut refused, mut first) = (Vec::new(), None);
+    for (at, record) in records.iter().enumerate() {
+        if let Err(error) = size(record) {
+            refused.push(at);
+            first.get_or_insert(error);
+        }
+    }
+    let first = first.unwrap_or_else(|| Error::new(ErrorKind::InvalidRecord, "no record is valid"));
+    first.with_records(refused)
 }
 
 #[cfg(test)]

@@ -173,47 +173,64 @@ impl Chunk {
         time: i64,
         target: usize,
     ) -> bool {
-        let Some(open) = &self.open else { return false };
+        let Some(open) = &mut self.open else { return false };
         let end = self.tail + measure.len;
-        let fits = end <= open.limit
-            && end - open.start <= target
-            && batch::timestamp_delta(open.base_timestamp, time).is_some();
-        if fits {
-            self.push(record, measure, time);
-            self.commit();
+        if end > open.limit || end - open.start > target {
+            return false;
         }
-        fits
+        let Some(ts_delta) = batch::timestamp_delta(open.base_timestamp, time) else {
+            return false;
+        };
+        let at = self.tail - self.block.mark();
+        let Some(place) = self.block.spare_mut().get_mut(at..at + measure.len) else {
+            return false;
+        };
+        // Noted before the copy, which is a call: so that nothing has to be kept over it.
+        let head = measure.head(open.count, ts_delta);
+        open.count += 1;
+        open.max_timestamp_delta = open.max_timestamp_delta.max(ts_delta);
+        self.check = self.check.record(measure.hash, head);
+        self.tail = end;
+        batch::encode_at(place, record, head);
+        self.commit();
+        true
     }
 
     /// Adds a record to the open batch; readers see it after `commit`.
-    #[inline(always)]
     pub fn push(&mut self, record: &RawRecord<'_>, measure: Measure, timestamp_ms: i64) {
-        self.push_all(std::iter::once((record, measure)), |_| timestamp_ms);
+        let Some(open) = &mut self.open else { return };
+        let ts_delta = timestamp_ms.wrapping_sub(open.base_timestamp) as i32;
+        let at = self.tail - self.block.mark();
+        let Some(place) = self.block.spare_mut().get_mut(at..at + measure.len) else { return };
+        let head = measure.head(open.count, ts_delta);
+        open.count += 1;
+        open.max_timestamp_delta = open.max_timestamp_delta.max(ts_delta);
+        self.check = self.check.record(measure.hash, head);
+        self.tail += measure.len;
+        batch::encode_at(place, record, head);
     }
 
-    /// Adds records to the open batch, each with the time that `time` gives it.
+    /// Adds records whose limits were checked to the open batch, each with the time that `time`
+    /// gives it.
     #[inline(always)]
-    pub fn push_all<'r>(
-        &mut self,
-        records: impl Iterator<Item = (&'r RawRecord<'r>, Measure)>,
-        time: impl Fn(&RawRecord<'_>) -> i64,
-    ) {
+    pub fn push_all(&mut self, records: &[RawRecord<'_>], time: impl Fn(&RawRecord<'_>) -> i64) {
         let Some(open) = &mut self.open else { return };
         let (mut check, mut tail) = (self.check, self.tail);
         let (mut count, mut max_delta) = (open.count, open.max_timestamp_delta);
         let at = tail - self.block.mark();
         let mut out = self.block.spare_mut().get_mut(at..).unwrap_or_default();
         // Noted at the end, and only there: the bytes could lie anywhere for all the compiler knows.
-        for (record, measure) in records {
+        for record in records {
+            let measure = Measure::of_checked(record);
             let ts_delta = time(record).wrapping_sub(open.base_timestamp) as i32;
             let Some((place, rest)) = out.split_at_mut_checked(measure.len) else { break };
             let head = measure.head(count, ts_delta);
-            batch::encode_at(place, record, head);
             check = check.record(measure.hash, head);
             count += 1;
             max_delta = max_delta.max(ts_delta);
             tail += measure.len;
             out = rest;
+            batch::encode_at(place, record, head);
         }
         (open.count, open.max_timestamp_delta) = (count, max_delta);
         (self.check, self.tail) = (check, tail);

@@ -109,8 +109,7 @@ impl Bench {
                     chunk.close();
                     chunk.open(header(next));
                 }
-                records.iter().for_each(|sample| push(chunk, sample));
-                chunk.commit();
+                append(chunk, records);
                 self.given.extend_from_slice(records);
             }
             Step::Close => chunk.close(),
@@ -154,10 +153,58 @@ fn encoded(sample: &Sample) -> usize {
 }
 
 fn push(chunk: &mut Chunk, sample: &Sample) {
-    let time = TIME + i64::from(sample.time);
     lend(sample, |record| {
-        chunk.push(record, Measure::of(record).unwrap(), time);
+        chunk.push(record, Measure::of(record).unwrap(), time(sample));
     });
+}
+
+fn time(sample: &Sample) -> i64 {
+    TIME + i64::from(sample.time)
+}
+
+/// One call, in each of the ways in which records come into a chunk.
+fn append(chunk: &mut Chunk, records: &[Sample]) {
+    match records {
+        [one] => {
+            let (wide, narrow) = (usize::MAX, chunk.open_len() + encoded(one) - 1);
+            lend(one, |record| {
+                let measure = Measure::of(record).unwrap();
+                assert!(!chunk.push_one(record, measure, time(one), narrow));
+                assert!(!chunk.push_one(record, measure, i64::MAX, wide));
+                assert!(chunk.push_one(record, measure, time(one), wide));
+            });
+        }
+        [_, _] => {
+            records.iter().for_each(|sample| push(chunk, sample));
+            chunk.commit();
+        }
+        _ => {
+            lend_all(records, |raw| {
+                chunk.push_all(raw, |record| record.timestamp_ms.unwrap());
+            });
+            chunk.commit();
+        }
+    }
+}
+
+fn lend_all(records: &[Sample], f: impl FnOnce(&[RawRecord<'_>])) {
+    let headers: Vec<Vec<Header<'_>>> = records
+        .iter()
+        .map(|sample| {
+            sample.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
+        })
+        .collect();
+    let raw: Vec<_> = records
+        .iter()
+        .zip(&headers)
+        .map(|(sample, headers)| RawRecord {
+            key: sample.key.as_deref(),
+            value: sample.value.as_deref(),
+            headers,
+            timestamp_ms: Some(time(sample)),
+        })
+        .collect();
+    f(&raw);
 }
 
 fn seal(chunk: &mut Chunk) {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use alluvium::{ErrorKind, EventLog, Record};
+use alluvium::{ErrorKind, EventLog, ManualClock, OutgoingRecord, Placed, Producer, Record};
 
 use crate::support::*;
 
@@ -190,4 +190,78 @@ fn settings_are_checked_by_name_value_and_bounds() {
     let error = refused(ErrorKind::MessageTooLarge, producer.send(topic.record(&long)));
     names(&error, &["max.request.size", "100", "116"]);
     put(&producer, topic.record(&long[..84]));
+}
+
+/// What a send came to, as far as two logs can agree on it.
+fn outcome(producer: &Producer, record: Record<'_>) -> Result<Placed, (ErrorKind, String)> {
+    match producer.send(record) {
+        Ok(delivery) => Ok(delivery.placed()),
+        Err(error) => Err((error.kind(), error.to_string())),
+    }
+}
+
+/// Most records take a short way, and one that sees to its record or to the producer itself (here
+/// because of an interceptor) another: nobody can tell which.
+#[test]
+fn b11_every_record_has_the_same_answer_whichever_way_it_takes() {
+    on_each_kind(|bed| {
+        let clock = ManualClock::starting_at(1_700_000_000_000);
+        let mut answers = Vec::new();
+        let mut found = Vec::new();
+        for name in ["short", "long"] {
+            let log = match name {
+                "short" => bed.builder().clock(clock.clone()).open().unwrap(),
+                _ => EventLog::builder().clock(clock.clone()).open().unwrap(),
+            };
+            let builder = log.producer().set("max.request.size", "5000");
+            let producer = match name {
+                "short" => builder.build().unwrap(),
+                _ => builder.interceptor(|_: &mut OutgoingRecord<'_>| ()).build().unwrap(),
+            };
+            answers.push(all_kinds_of_records(&log, &producer));
+            producer.flush().unwrap();
+            let partitions = [tp("one", 0), tp("many", 0), tp("many", 1), tp("many", 2)];
+            let read = partitions.iter().flat_map(|tp| read_all(&log, tp));
+            found.push(read.map(|record| record.value().map(<[u8]>::to_vec)).collect::<Vec<_>>());
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(found[0], found[1]);
+        let refused = answers[0].iter().filter(|answer| answer.is_err()).count();
+        assert_eq!((refused, answers[0].len() - refused), (8, 10));
+    });
+}
+
+fn all_kinds_of_records(
+    log: &EventLog,
+    producer: &Producer,
+) -> Vec<Result<Placed, (ErrorKind, String)>> {
+    let (one, many) = (topic(log, "one"), topic_of(log, "many", 3));
+    let (long, fits) = (vec![7; 5_000], vec![7; 4_980]);
+    let headers: &[(&str, Option<&[u8]>)] = &[("a", None), ("b", Some(b"c"))];
+    let mut answers: Vec<_> = [
+        one.record("plain"),
+        one.record("keyed").key("k").timestamp_ms(5),
+        one.record("headers").headers(headers),
+        one.tombstone("k"),
+        one.null(),
+        many.record("by key").key("k"),
+        many.record("named").partition(2).key("k"),
+        Record::new("many", "by name").key("foobar"),
+        one.record(&fits),
+        // Refused, each for another reason.
+        one.record(&long),
+        one.record("before the epoch").timestamp_ms(-1),
+        one.record("tomorrow").timestamp_ms(1_700_000_000_000 + 86_400_000),
+        many.record("nowhere").partition(3).key("k"),
+        Record::new("unknown", "nowhere"),
+        one.record("numbered").sequence(0),
+    ]
+    .map(|record| outcome(producer, record))
+    .into();
+    log.admin().delete_topic("many").unwrap();
+    answers.push(outcome(producer, many.record("gone").key("k")));
+    let again = topic_of(log, "many", 3);
+    answers.push(outcome(producer, many.record("gone all the same").key("k")));
+    answers.push(outcome(producer, again.record("there").key("k")));
+    answers
 }

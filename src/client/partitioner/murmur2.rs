@@ -1,6 +1,7 @@
 //! Kafka's partition of a key.
 
 /// Kafka's hash of a key (`Utils.murmur2`): 32-bit MurmurHash2 with Kafka's seed.
+#[inline(never)]
 fn murmur2(key: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
@@ -22,6 +23,7 @@ fn murmur2(key: &[u8]) -> u32 {
 }
 
 /// The partition of a key: Kafka's `toPositive(murmur2(key)) % count`.
+#[inline]
 pub(in crate::client) fn partition_of(key: &[u8], count: u32) -> u32 {
     if count == 1 {
         return 0;

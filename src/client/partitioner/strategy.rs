@@ -76,6 +76,25 @@ impl Strategy {
     }
 }
 
+impl Strategy {
+    /// The usual cases of [`choose`](Self::choose); `None` elsewhere.
+    #[inline(always)]
+    pub(in crate::client) fn choose_at_once(
+        &self,
+        record: &Record<'_>,
+        entry: &Entry,
+    ) -> Option<Chosen> {
+        match (record.partition, self, record.raw.key) {
+            (Some(named), ..) => Some(Chosen::fixed(named)),
+            (None, Strategy::Kafka, Some(key)) => {
+                Some(Chosen::fixed(partition_of(key, entry.partition_count())))
+            }
+            (None, Strategy::Kafka, None) => Some(Chosen::sticky(entry.sticky.current())),
+            _ => None,
+        }
+    }
+}
+
 /// Asks the program's code; holds no lock and has changed nothing yet, so a panic may pass.
 fn ask(custom: &dyn Partitioner, record: &Record<'_>, entry: &Entry) -> Result<u32> {
     let (topic, count) = (&entry.route.name, entry.partition_count());
