@@ -307,6 +307,10 @@ impl DiskFile for BudgetFile {
         Ok(())
     }
 
+    fn sync_part(&self, position: u64, len: u64) -> io::Result<()> {
+        self.inner.sync_part(position, len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.inner.sync()
     }

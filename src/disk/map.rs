@@ -198,20 +198,42 @@ pub fn prefetch(_bytes: &[u8]) {}
 
 /// Maps the file to write to it, once: a second map of it, in this process or another, is refused
 /// with `WouldBlock` as long as the memory or the file lives.
-pub(super) fn shared(file: File, len: usize) -> io::Result<(Span, Arc<File>)> {
+pub(super) fn shared(file: File, len: usize) -> io::Result<(Span, Arc<File>, Stores)> {
     // Two maps of one file would be two owners of the same bytes. The lock belongs to this very
     // handle, which lives as long as the region.
     file.try_lock()?;
     advise_random(&file);
     let file = Arc::new(file);
-    Ok((map_whole(file.clone(), len)?, file))
+    let (span, stores) = map_whole(file.clone(), len)?;
+    Ok((span, file, stores))
+}
+
+/// What is stored to a shared map, to make a part of it durable.
+#[derive(Debug)]
+pub(super) struct Stores {
+    /// Only asked for its pages, never for its bytes.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
+    map: Arc<MmapMut>,
+}
+
+impl Stores {
+    /// Makes these bytes durable, with the whole pages that they stand in. The system does what it
+    /// does to sync a file's contents, for this part of them, the device's cache included.
+    pub(super) fn sync(&self, position: u64, len: u64) -> io::Result<()> {
+        let range = usize::try_from(position).ok().zip(usize::try_from(len).ok());
+        let (position, len) = range.ok_or(io::ErrorKind::InvalidInput)?;
+        if position.checked_add(len).is_none_or(|end| end > self.map.len()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.map.flush_range(position, len)
+    }
 }
 
 /// Maps a file of exactly `len` bytes. The caller makes sure that it is the only map of it.
 ///
 /// Only where syncing a file is certain to reach what was stored to its maps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn map_whole(file: Arc<File>, len: usize) -> io::Result<Span> {
+fn map_whole(file: Arc<File>, len: usize) -> io::Result<(Span, Stores)> {
     let data = file.metadata()?;
     if len == 0 || data.len() != len as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the length of the file"));
@@ -228,12 +250,12 @@ fn map_whole(file: Arc<File>, len: usize) -> io::Result<Span> {
     // SAFETY: `base` points to `len` mapped, readable and writable bytes until `map` is dropped,
     // and nothing but the region has a pointer to them: `map` is never dereferenced again and
     // there is no other map of this file.
-    let region = unsafe { Region::new(base, len, Box::new((map, file))) };
-    Ok(Span::whole(Region { pages: Some(pages), ..region }))
+    let region = unsafe { Region::new(base, len, Box::new((map.clone(), file))) };
+    Ok((Span::whole(Region { pages: Some(pages), ..region }), Stores { map }))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn map_whole(_file: Arc<File>, _len: usize) -> io::Result<Span> {
+fn map_whole(_file: Arc<File>, _len: usize) -> io::Result<(Span, Stores)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -353,7 +375,7 @@ impl Anonymous {
         if region.strong_count() > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let span = map_whole(self.file.clone(), self.len)?;
+        let (span, _) = map_whole(self.file.clone(), self.len)?;
         *region = span.keeper();
         Ok(span)
     }

@@ -153,6 +153,13 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// was written since the last success, and calling again proves nothing.
     fn sync(&self) -> io::Result<()>;
 
+    /// As [`sync`](Self::sync) for a part of the contents, where that saves something: others may
+    /// or may not become durable too. A failure is one of all that was written.
+    fn sync_part(&self, position: u64, len: u64) -> io::Result<()> {
+        let _ = (position, len);
+        self.sync()
+    }
+
     /// The first `len` bytes as shared read-only memory, for a file that nobody will change
     /// again. `Unsupported` where maps are off; the caller reads instead.
     fn map(&self, len: usize) -> io::Result<Bytes>;

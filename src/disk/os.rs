@@ -35,7 +35,7 @@ impl OsDisk {
     }
 
     fn file(&self, file: File) -> Arc<dyn DiskFile> {
-        Arc::new(OsFile { file: Arc::new(file), maps: self.maps })
+        Arc::new(OsFile { file: Arc::new(file), maps: self.maps, stores: None })
     }
 }
 
@@ -128,8 +128,9 @@ impl Disk for OsDisk {
         if is_remote(&file) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let (memory, file) = map::shared(file, len)?;
-        Ok(SharedMap { memory, file: Arc::new(OsFile { file, maps: self.maps }) })
+        let (memory, file, stores) = map::shared(file, len)?;
+        let file = OsFile { file, maps: self.maps, stores: Some(stores) };
+        Ok(SharedMap { memory, file: Arc::new(file) })
     }
 
     fn file_system(&self, dir: &Path) -> io::Result<Box<dyn FileSystem>> {
@@ -177,6 +178,8 @@ struct OsFile {
     /// Shared with the region of a shared map, whose lock it holds.
     file: Arc<File>,
     maps: bool,
+    /// What was stored to the shared map, if this is its file.
+    stores: Option<map::Stores>,
 }
 
 impl DiskFile for OsFile {
@@ -240,6 +243,13 @@ impl DiskFile for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn sync_part(&self, position: u64, len: u64) -> io::Result<()> {
+        match &self.stores {
+            Some(stores) => stores.sync(position, len),
+            None => self.sync(),
+        }
     }
 
     fn map(&self, len: usize) -> io::Result<Bytes> {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Clock, Error, ErrorKind, Result};
+use crate::partition::{BACKOFF, Shared, Sleep};
 
 /// A thread that does what is due, and sleeps without a wake-up while nothing is.
 #[derive(Debug)]
@@ -106,16 +107,60 @@ fn work(chore: &impl Chore, stopped: &AtomicBool, parker: &Parker) {
 }
 
 /// Syncs, settles and seals.
-impl Chore for crate::partition::Shared {
+impl Chore for Shared {
     fn run_due(&self) -> Option<Duration> {
-        Self::run_due(self)
+        self.run_due_at_length(|sync| sync_beside_settles(self, sync))
     }
 
     fn sleep(&self, waker: &Waker, planned: bool) -> bool {
-        Self::sleep(self, waker, !planned)
+        Self::sleep(self, waker, if planned { Sleep::Planned } else { Sleep::Deep })
     }
 
     fn clock(&self) -> &dyn Clock {
         &**Self::clock(self)
+    }
+}
+
+/// Has `sync` run on a thread of its own, which ends with that, while this one goes on to settle: a
+/// producer that fills the stage faster than the disk syncs would have to settle by itself.
+fn sync_beside_settles(
+    shared: &Shared,
+    sync: &(dyn Fn() -> Option<Duration> + Sync),
+) -> Option<Duration> {
+    let parker = Parker::new();
+    let over = Over { is_over: AtomicBool::new(false), waker: parker.waker() };
+    thread::scope(|scope| {
+        let aside = || {
+            let _over = Ending(&over);
+            sync()
+        };
+        let helper = thread::Builder::new().name("alluvium-sync".to_owned());
+        let Ok(helper) = helper.spawn_scoped(scope, aside) else { return sync() };
+        let mut healthy = true;
+        while !over.is_over.load(Ordering::Acquire) {
+            healthy = shared.settle_due();
+            if shared.sleep(&over.waker, Sleep::BesideSync) && !over.is_over.load(Ordering::Acquire)
+            {
+                parker.park(&**shared.clock(), &Deadline::NEVER);
+            }
+        }
+        let due = helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if healthy { due } else { Some(BACKOFF) }
+    })
+}
+
+/// Whether a thread has ended, and who waits for that.
+struct Over {
+    is_over: AtomicBool,
+    waker: Waker,
+}
+
+/// Says so when it is dropped, by a panic too.
+struct Ending<'a>(&'a Over);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.waker.wake_by_ref();
     }
 }

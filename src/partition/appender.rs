@@ -1,6 +1,7 @@
 //! What stands behind the append lock: the chunk being filled, and the ones before it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::backend::ProducerStamp;
 use crate::base::{Error, RawRecord, TimestampType};
@@ -42,6 +43,8 @@ pub struct Appender {
     pub held: bool,
     /// Whether a settle has been asked for.
     pub asked: bool,
+    /// Whether a seal has been asked for. It changes under the flush lock.
+    pub asked_to_seal: bool,
     /// Whose time records carry. All batches that are open have this type.
     pub timestamp_type: TimestampType,
     /// The version of the settings that hold (see `limits.rs`).
@@ -118,6 +121,11 @@ impl Appender {
     /// Bytes of the stage that this partition holds.
     pub fn chunk_bytes(&self) -> usize {
         self.full.iter().chain(&self.current).map(Chunk::size).sum()
+    }
+
+    /// Where they stand in the stage.
+    pub fn chunk_places(&self) -> Vec<Range<usize>> {
+        self.full.iter().chain(&self.current).map(Chunk::place).collect()
     }
 
     /// Everything from this offset to `end` stands in chunks; `end` when what is before it does

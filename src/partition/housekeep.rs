@@ -1,5 +1,6 @@
 //! Background work: what a tick does, on whatever thread.
 
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -8,23 +9,62 @@ use crate::base::{Error, ErrorKind, Result};
 use crate::lock;
 use crate::log::Footing;
 
+use super::round::Sleep;
 use super::{Partition, Shared};
 
 /// How long a failed pass leaves the disk alone.
-const BACKOFF: Duration = Duration::from_millis(100);
+pub const BACKOFF: Duration = Duration::from_millis(100);
 
 impl Shared {
-    /// Does what is due now: settles where there is much, syncs what has waited long enough,
+    /// Does what is due now: settles where there is much, seals, syncs what has waited long enough,
     /// keeps half of the stage free. Returns how long until something is due; `None` when
     /// nothing is planned. Failures are kept: they show in the calls that they hold up.
     pub fn run_due(&self) -> Option<Duration> {
-        let mut healthy = self.settle_asked();
+        self.run_due_by(|now| self.sync_due(now))
+    }
+
+    /// As `run_due`, for the log's own thread: what may take long, because much was appended lately,
+    /// is done by `at_length`, which is given what to do.
+    pub fn run_due_at_length(
+        &self,
+        at_length: impl FnOnce(&(dyn Fn() -> Option<Duration> + Sync)) -> Option<Duration>,
+    ) -> Option<Duration> {
+        self.run_due_by(|now| {
+            let sync = || self.sync_due(now);
+            if self.takes_long_sync(now) { at_length(&sync) } else { sync() }
+        })
+    }
+
+    fn run_due_by(&self, sync: impl FnOnce(Duration) -> Option<Duration>) -> Option<Duration> {
+        let settled = self.settle_due();
+        let due = sync(self.clock.monotonic());
+        if settled { due } else { Some(BACKOFF) }
+    }
+
+    /// The part of it that moves records to segments. False when the disk refused any of it.
+    pub fn settle_due(&self) -> bool {
+        let healthy = self.settle_asked();
         let pool = &self.stage.pool;
         if pool.free_bytes() < pool.total_bytes() / 2 {
-            healthy &= self.settle_coldest(pool.total_bytes() / 2).is_ok();
+            let wanted = pool.total_bytes() / 2;
+            return self.settle_coldest(wanted, Partition::settle_for_room).is_ok() && healthy;
         }
-        let due = self.sync_if_due(&mut healthy);
+        healthy
+    }
+
+    /// The part of it that waits for the disk; how long until there is more.
+    fn sync_due(&self, now: Duration) -> Option<Duration> {
+        let mut healthy = self.seal_asked();
+        let due = self.sync_if_due(now, &mut healthy);
         if healthy { due } else { Some(BACKOFF) }
+    }
+
+    /// Whether what `sync_due` has to do may take long. Whoever asks does it then.
+    fn takes_long_sync(&self, now: Duration) -> bool {
+        let interval = self.flush_interval();
+        let since = self.rounds.dirty_since();
+        let is_due = since.is_some_and(|since| now.saturating_sub(since) >= interval);
+        (is_due || self.rounds.has_seals()) && self.settled_much.swap(false, Ordering::Relaxed)
     }
 
     /// Whether there is something to do, by a clock that may be somewhat late.
@@ -34,10 +74,10 @@ impl Shared {
             || self.rounds.is_due(self.flush_interval(), &*self.clock)
     }
 
-    fn sync_if_due(&self, healthy: &mut bool) -> Option<Duration> {
+    fn sync_if_due(&self, now: Duration, healthy: &mut bool) -> Option<Duration> {
         let interval = self.flush_interval();
         let since = self.rounds.dirty_since()?;
-        let age = self.clock.monotonic().saturating_sub(since);
+        let age = now.saturating_sub(since);
         if age < interval {
             return Some(interval - age);
         }
@@ -47,18 +87,18 @@ impl Shared {
         self.rounds.dirty_since().map(|_| interval)
     }
 
-    /// Settles and seals where that was asked for. What fails is tried again by a later pass.
+    /// Settles where that was asked for. What fails is tried again by a later pass.
     fn settle_asked(&self) -> bool {
         let mut healthy = true;
-        let asked = self.rounds.take_asked();
+        let asked = self.rounds.take_settles();
         if !asked.is_empty() {
             // Whoever appends so much is to find the append locks as light as they can be.
             lock::prepare();
+            self.settled_much.store(true, Ordering::Relaxed);
         }
         for partition in asked {
             // It counts as asked for until it is done: settling does not ask again.
-            let done = partition.settle().and_then(|()| partition.seal_behind());
-            if done.is_ok() {
+            if partition.settle().is_ok() {
                 partition.append.lock().asked = false;
             } else {
                 healthy = false;
@@ -68,10 +108,23 @@ impl Shared {
         healthy
     }
 
-    /// Lets `waker` be called when there is much to settle and, if it sleeps `deep`, when there is
-    /// anything to sync; false when that is so already.
-    pub fn sleep(&self, waker: &Waker, deep: bool) -> bool {
-        self.rounds.sleep(waker, deep)
+    /// Settles and seals where a seal was asked for. What fails is tried again by a later pass.
+    fn seal_asked(&self) -> bool {
+        let mut healthy = true;
+        for partition in self.rounds.take_seals() {
+            let done = partition.settle().and_then(|()| partition.seal_behind());
+            if done.is_err() {
+                healthy = false;
+                self.rounds.ask_to_seal_later(partition);
+            }
+        }
+        healthy
+    }
+
+    /// Lets `waker` be called when there is something of what it sleeps for; false when there is
+    /// already.
+    pub fn sleep(&self, waker: &Waker, sleep: Sleep) -> bool {
+        self.rounds.sleep(waker, sleep)
     }
 
     /// Returns when every listed record has reached its level; `DeliveryTimeout` at the deadline.
@@ -96,7 +149,7 @@ impl Shared {
     /// One attempt at what `flush` does, for the open: nobody else leads yet.
     pub fn flush_once(&self) -> Result<()> {
         let _lead = self.rounds.try_lead();
-        self.run_round(false)
+        self.run_narrow_round()
     }
 
     /// Forgets every partition, so that nothing keeps the log's memory alive.
@@ -122,6 +175,7 @@ impl Partition {
         let ticket = {
             let mut log = self.flush.lock();
             if !log.needs_seal() {
+                self.append.lock().asked_to_seal = false;
                 return Ok(());
             }
             log.begin_sync()
@@ -141,6 +195,7 @@ impl Partition {
         let synced = log.synced_offset().min(self.marks.settled());
         self.marks.sync(synced);
         self.release(synced);
+        self.append.lock().asked_to_seal = false;
         drop(log);
         self.forget_recent();
         Ok(())

@@ -8,6 +8,7 @@
 
 mod append;
 mod appender;
+mod asked;
 mod budget;
 mod call;
 mod ceiling;
@@ -65,8 +66,10 @@ use waiters::Waiters;
 pub use budget::Relief;
 pub use compact::Beginning;
 pub use cut::cut;
+pub use housekeep::BACKOFF;
 pub use open::{Opening, PartitionSpec};
 pub use roll::Rolled;
+pub use round::Sleep;
 pub use shared::Shared;
 #[cfg(test)]
 pub use transactions::OpenTransaction;

@@ -10,13 +10,16 @@ use std::time::Duration;
 use crate::base::sync::Mutex;
 use crate::base::wait::{Deadline, Parker};
 use crate::base::{Error, ErrorKind, Result};
-use crate::log::SyncTicket;
+use crate::log::{SegmentLog, SyncTicket};
 
 use super::waiters::Waiters;
 use super::{Partition, Shared};
 
 /// How long a wait lasts for which nobody may call: for a reader's pin.
 const PIN_WAIT: Duration = Duration::from_millis(1);
+
+/// What a settle has still to sync, and how much of the stage that frees.
+type Freed = (Option<SyncTicket>, usize);
 
 /// Who holds chunks, and who waits for one.
 #[derive(Debug, Default)]
@@ -40,13 +43,15 @@ impl Room {
         self.holders.lock().push_back(partition);
     }
 
-    pub(super) fn wake_all(&self) {
-        let woken = {
+    /// Moves the turn, and calls everybody who waits for that; the turn.
+    pub(super) fn wake_all(&self) -> u64 {
+        let (woken, turn) = {
             let mut state = self.state.lock();
             state.turn += 1;
-            state.waiters.take_all()
+            (state.waiters.take_all(), state.turn)
         };
         woken.wake();
+        turn
     }
 
     fn turn(&self) -> u64 {
@@ -100,15 +105,17 @@ impl Partition {
             return Ok(());
         };
         let times = shared.times_relieved();
-        let mut freed = shared.settle_coldest(shared.stage.pool.total_bytes() / 4);
+        let wanted = shared.stage.pool.total_bytes() / 4;
+        let mut freed = shared.settle_coldest(wanted, Partition::try_settle_for_room);
         if shared.relieve_after(freed.as_ref().err(), times) {
             freed = Ok(true);
         }
         drop(making);
-        shared.room.wake_all();
-        if !freed.map_err(|e| self.error(e))? {
+        let now = shared.room.wake_all();
+        // Who settles beside this thread may have given something back meanwhile.
+        if !freed.map_err(|e| self.error(e))? && now == turn + 1 {
             let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(deadline);
-            shared.room.wait(shared.room.turn(), shared, &soon);
+            shared.room.wait(now, shared, &soon);
         }
         Ok(())
     }
@@ -123,7 +130,11 @@ impl Partition {
 impl Shared {
     /// Settles partitions, the longest holder first, until `wanted` bytes of the stage are free.
     /// False when nothing became free; an error only when nothing did because of it.
-    pub(super) fn settle_coldest(&self, wanted: usize) -> Result<bool> {
+    pub(super) fn settle_coldest(
+        &self,
+        wanted: usize,
+        settle: impl Fn(&Partition, usize) -> Result<Freed>,
+    ) -> Result<bool> {
         self.relieve(0);
         let before = self.stage.pool.free_bytes();
         let wanted = wanted.max(before + 1);
@@ -132,7 +143,7 @@ impl Shared {
         let mut pending = 0;
         for _ in 0..self.room.holder_count() {
             let Some(partition) = self.room.next_holder() else { break };
-            match partition.settle_for_room() {
+            match settle(&partition, wanted) {
                 Ok((ticket, bytes)) => {
                     pending += bytes;
                     tickets.extend(ticket.map(|ticket| (Arc::clone(&partition), ticket)));
@@ -165,7 +176,7 @@ impl Shared {
     pub fn evacuate(&self) -> Result<()> {
         while let Some(partition) = self.room.next_holder() {
             partition.append.lock().held = false;
-            let (ticket, _) = partition.settle_for_room()?;
+            let (ticket, _) = partition.settle_for_room(usize::MAX)?;
             finish_all(ticket.into_iter().map(|t| (Arc::clone(&partition), t)).collect())?;
         }
         Ok(())
@@ -192,10 +203,23 @@ pub(super) fn finish_each(
 }
 
 impl Partition {
-    /// Settles; where only a sync frees the chunks, returns its ticket and how much it frees.
-    fn settle_for_room(&self) -> Result<(Option<SyncTicket>, usize)> {
-        let mut log = self.flush.lock();
-        self.settle_locked(&mut log)?;
+    /// Settles until `wanted` bytes of the stage are free; where only a sync frees the chunks,
+    /// returns its ticket and how much it frees.
+    pub(super) fn settle_for_room(&self, wanted: usize) -> Result<Freed> {
+        self.settle_for_room_locked(&mut self.flush.lock(), wanted)
+    }
+
+    /// As `settle_for_room`; nothing while somebody else writes this partition's segments. Whoever
+    /// appends had better go on as soon as that one has freed a chunk than wait for all of it.
+    fn try_settle_for_room(&self, wanted: usize) -> Result<Freed> {
+        match self.flush.try_lock() {
+            Some(mut log) => self.settle_for_room_locked(&mut log, wanted),
+            None => Ok((None, 0)),
+        }
+    }
+
+    fn settle_for_room_locked(&self, log: &mut SegmentLog, wanted: usize) -> Result<Freed> {
+        self.settle_until(log, || self.shared.stage.pool.free_bytes() >= wanted)?;
         if self.lets_go_unsynced() {
             return Ok((None, 0));
         }

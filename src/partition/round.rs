@@ -15,6 +15,7 @@ use crate::base::{Clock, Durability, Error, ErrorKind, Result};
 use crate::batch;
 use crate::log::SyncTicket;
 
+use super::asked::Asked;
 use super::room::finish_each;
 use super::staged::slice;
 use super::{Partition, Shared};
@@ -43,13 +44,25 @@ struct Lists {
     /// Monotonic time at which `dirty` got its first member.
     since: Duration,
     /// Partitions that have much to settle.
-    asked: Vec<Arc<Partition>>,
-    /// Partitions whose settling failed.
-    later: Vec<Arc<Partition>>,
+    settles: Asked,
+    /// Partitions with segments to seal.
+    seals: Asked,
     /// The background thread, while it sleeps.
     sleeper: Option<Waker>,
-    /// Whether it sleeps without a time limit.
-    sleeps_deep: bool,
+    /// What may wake it.
+    sleeps: Sleep,
+}
+
+/// What a sleeper of the background is to be woken for, besides a settle that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sleep {
+    /// A sync runs beside it, which sees to all else.
+    BesideSync,
+    /// A seal; it sleeps for a time, and will look for unsynced records by itself.
+    #[default]
+    Planned,
+    /// A seal, and the first unsynced record.
+    Deep,
 }
 
 /// Since when there is something to do, in monotonic nanoseconds: 0 for what is to be done at once,
@@ -97,31 +110,52 @@ impl Rounds {
         }
         lists.dirty.push(partition);
         // One that sleeps for a time will look here by itself.
-        if lists.sleeps_deep { lists.sleeper.take() } else { None }
+        if lists.sleeps == Sleep::Deep { lists.sleeper.take() } else { None }
     }
 
     /// Asks for a partition to be settled.
     pub(super) fn ask(&self, partition: Arc<Partition>) {
         let sleeper = {
             let mut lists = self.lists();
-            lists.asked.push(partition);
+            lists.settles.ask(partition);
             lists.sleeper.take()
+        };
+        wake(sleeper);
+    }
+
+    /// Asks for a partition's segments to be sealed.
+    pub(super) fn ask_to_seal(&self, partition: Arc<Partition>) {
+        let sleeper = {
+            let mut lists = self.lists();
+            lists.seals.ask(partition);
+            if lists.sleeps == Sleep::BesideSync { None } else { lists.sleeper.take() }
         };
         wake(sleeper);
     }
 
     /// Asks for a partition to be settled by a later pass, without waking anybody.
     pub(super) fn ask_later(&self, partition: Arc<Partition>) {
-        self.lists().later.push(partition);
+        self.lists().settles.ask_later(partition);
+    }
+
+    /// The same for its segments, which are to be sealed.
+    pub(super) fn ask_to_seal_later(&self, partition: Arc<Partition>) {
+        self.lists().seals.ask_later(partition);
     }
 
     /// The partitions to settle.
-    pub(super) fn take_asked(&self) -> Vec<Arc<Partition>> {
-        let mut lists = self.lists();
-        let later = std::mem::take(&mut lists.later);
-        let mut asked = std::mem::take(&mut lists.asked);
-        asked.extend(later);
-        asked
+    pub(super) fn take_settles(&self) -> Vec<Arc<Partition>> {
+        self.lists().settles.take()
+    }
+
+    /// The partitions with segments to seal.
+    pub(super) fn take_seals(&self) -> Vec<Arc<Partition>> {
+        self.lists().seals.take()
+    }
+
+    /// Whether segments are to be sealed.
+    pub(super) fn has_seals(&self) -> bool {
+        !self.work.lock().seals.is_empty()
     }
 
     /// The lists, to change them.
@@ -145,13 +179,15 @@ impl Rounds {
         (!lists.dirty.is_empty()).then_some(lists.since)
     }
 
-    /// Lets `waker` be called when a settle is asked for and, if it sleeps `deep`, when a
-    /// partition gets unsynced records. False, and nothing is registered, when that is so already.
-    pub(super) fn sleep(&self, waker: &Waker, deep: bool) -> bool {
+    /// Lets `waker` be called when there is something of what it sleeps for. False, and nothing is
+    /// registered, when there is already.
+    pub(super) fn sleep(&self, waker: &Waker, sleep: Sleep) -> bool {
         let mut lists = self.work.lock();
-        let idle = lists.asked.is_empty() && (!deep || lists.dirty.is_empty());
+        let idle = lists.settles.is_idle()
+            && (sleep == Sleep::BesideSync || lists.seals.is_idle())
+            && (sleep != Sleep::Deep || lists.dirty.is_empty());
         lists.sleeper = idle.then(|| waker.clone());
-        lists.sleeps_deep = deep;
+        lists.sleeps = sleep;
         idle
     }
 
@@ -168,16 +204,16 @@ impl Rounds {
         let other = |p: &Arc<Partition>| !std::ptr::eq(Arc::as_ptr(p), partition);
         let mut lists = self.lists();
         lists.dirty.retain(other);
-        lists.asked.retain(other);
-        lists.later.retain(other);
+        lists.settles.retain(other);
+        lists.seals.retain(other);
     }
 
     /// Forgets every partition: the log is closing.
     pub(super) fn clear(&self) {
         let mut lists = self.lists();
         lists.dirty.clear();
-        lists.asked.clear();
-        lists.later.clear();
+        lists.settles.clear();
+        lists.seals.clear();
     }
 
     pub(super) fn try_lead(&self) -> Option<Leading<'_>> {
@@ -248,9 +284,9 @@ impl DerefMut for Changing<'_> {
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        let Lists { dirty, since, asked, later, .. } = &*self.lists;
+        let Lists { dirty, since, settles, seals, .. } = &*self.lists;
         let since = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).clamp(1, u64::MAX - 1);
-        let glance = match (asked.is_empty() && later.is_empty(), dirty.is_empty()) {
+        let glance = match (settles.is_empty() && seals.is_empty(), dirty.is_empty()) {
             (false, _) => 0,
             (true, false) => since,
             (true, true) => u64::MAX,
@@ -280,7 +316,17 @@ impl Shared {
     /// Order of effects: seal, sync, marks, wake. What fails is listed again, so that a later
     /// round tries it; nothing that was published is taken back.
     pub(super) fn run_round(&self, all: bool) -> Result<()> {
-        self.run_round_of(self.rounds.take_dirty(all), all)
+        self.run_round_of(self.rounds.take_dirty(all), all, |_| self.stage.sync())
+    }
+
+    /// As `run_round`, for the open: few partitions are listed yet, and an earlier life may have
+    /// left the whole stage to be written, so only their chunks are synced.
+    pub(super) fn run_narrow_round(&self) -> Result<()> {
+        self.run_round_of(self.rounds.take_dirty(false), false, |plan| {
+            let places = |(p, _): &(Arc<Partition>, u64)| p.append.lock().chunk_places();
+            let places: Vec<_> = plan.by_stage.iter().flat_map(places).collect();
+            self.stage.sync_parts(&places)
+        })
     }
 
     /// The round at the end of an open: what was visible to consumers before a kill is visible
@@ -300,11 +346,16 @@ impl Shared {
             wake(partition.list_again());
         }
         if !now.is_empty() {
-            drop(self.run_round_of(now, false));
+            drop(self.run_round_of(now, false, |_| self.stage.sync()));
         }
     }
 
-    fn run_round_of(&self, dirty: Vec<Arc<Partition>>, all: bool) -> Result<()> {
+    fn run_round_of(
+        &self,
+        dirty: Vec<Arc<Partition>>,
+        all: bool,
+        sync_stage: impl FnOnce(&Plan) -> Result<()>,
+    ) -> Result<()> {
         self.relieve(0);
         let mut plan = Plan::default();
         let mut outcome = Ok(());
@@ -315,7 +366,7 @@ impl Shared {
         if all {
             outcome = outcome.and(self.raise_near_ceilings(&dirty));
         }
-        if !plan.by_stage.is_empty() && self.stage.sync().is_err() {
+        if !plan.by_stage.is_empty() && sync_stage(&plan).is_err() {
             self.condemn_stage();
             for (partition, _) in std::mem::take(&mut plan.by_stage) {
                 let prepared = partition.prepare_round(&mut plan, true);

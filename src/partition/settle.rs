@@ -27,6 +27,15 @@ impl Partition {
     /// Order of effects: the write, the mark and the view that lead readers to the segments, and
     /// only then the release of the chunks. A failure in between leaves records in both places.
     pub(super) fn settle_locked(&self, log: &mut SegmentLog) -> Result<()> {
+        self.settle_until(log, || false)
+    }
+
+    /// As `settle_locked`, but ends early when what was given back is `enough`.
+    pub(super) fn settle_until(
+        &self,
+        log: &mut SegmentLog,
+        enough: impl Fn() -> bool,
+    ) -> Result<()> {
         self.rescue_locked(log)?;
         // What is appended meanwhile is for the next settle: a fast producer must not hold this one.
         let target = self.append.lock().next_offset;
@@ -45,6 +54,9 @@ impl Partition {
             written.map_err(|e| self.error(e))?;
             if self.lets_go_unsynced() {
                 self.release(log.end_offset());
+                if enough() {
+                    break;
+                }
             }
         }
         if log.needs_seal() {
@@ -66,11 +78,12 @@ impl Partition {
         }
     }
 
-    /// Lets the background seal what was rolled: the next open then need not scan it.
+    /// Lets the background seal what was rolled: the next open then need not scan it. The flush
+    /// lock is held.
     pub(super) fn ask_to_seal(&self) {
-        let asked = std::mem::replace(&mut self.append.lock().asked, true);
+        let asked = std::mem::replace(&mut self.append.lock().asked_to_seal, true);
         if let Some(this) = self.this.upgrade().filter(|_| !asked) {
-            self.shared.rounds.ask(this);
+            self.shared.rounds.ask_to_seal(this);
         }
     }
 

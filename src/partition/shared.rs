@@ -36,6 +36,8 @@ pub struct Shared {
     /// A sync of the stage file failed: it is never synced again, records become durable in
     /// segments only.
     stage_failed: AtomicBool,
+    /// A settle was asked for since the last long sync.
+    pub(super) settled_much: AtomicBool,
     /// A test wants readers not to stop at open transactions.
     ignores_stable: AtomicBool,
 }
@@ -56,6 +58,7 @@ impl Shared {
             flush_ms: AtomicU64::new(u64::try_from(flush_ms).unwrap_or(1)),
             ceilings: parking_lot::Mutex::new(()),
             stage_failed: AtomicBool::new(false),
+            settled_much: AtomicBool::new(false),
             ignores_stable: AtomicBool::new(false),
         }
     }

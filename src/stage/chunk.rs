@@ -1,5 +1,7 @@
 //! One chunk being filled: encode, check, publish; and sealed afterwards.
 
+use std::ops::Range;
+
 use crate::base::RawRecord;
 use crate::batch::{self, BatchHeader, Measure, RunningCheck};
 use crate::disk::{BlockReader, BlockWriter, Span};
@@ -104,6 +106,12 @@ impl Chunk {
     /// Bytes of the stage that it takes.
     pub fn size(&self) -> usize {
         self.block.len()
+    }
+
+    /// The bytes of the stage that it takes.
+    pub fn place(&self) -> Range<usize> {
+        let start = self.block.position();
+        start..start + self.block.len()
     }
 
     /// Whether its records would have fitted into a small one.

@@ -24,6 +24,8 @@ const VERSION: u32 = 1;
 /// The first page: header, and the witness of the manifest's length.
 const FIRST_PAGE: usize = MIN_CHUNK;
 const WITNESS_AT: usize = 64;
+/// With more parts than this one sync of the whole file is cheaper than theirs.
+const MANY_PARTS: usize = 4;
 
 /// How far the manifest is known to be synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,14 @@ pub struct Stage {
 struct StageFile {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
-    first_page: Mutex<Span>,
+    first_page: Mutex<FirstPage>,
+}
+
+#[derive(Debug)]
+struct FirstPage {
+    page: Span,
+    /// The witness that this life has stored there, if any.
+    noted: Option<Witness>,
 }
 
 impl Stage {
@@ -122,7 +131,7 @@ impl Stage {
         // Without a note chunks may stand anywhere.
         let used = used.unwrap_or_else(|| iter::once(FIRST_PAGE..len).collect());
         let (chunks, torn_chunks) = find_chunks(rest, used, &pool).map_err(map)?;
-        let first_page = Mutex::new(first_page);
+        let first_page = Mutex::new(FirstPage { page: first_page, noted: None });
         let file = file.map(|file| StageFile { path: path.to_owned(), file, first_page });
         let stage = Self::build(pool, file, incarnation);
         if torn_chunks > 0 {
@@ -196,16 +205,34 @@ impl Stage {
         stage.file.sync().map_err(|e| Error::io("sync the stage", &stage.path, e))
     }
 
+    /// Makes every store to these parts of the stage before this call durable; `sync` where they
+    /// are many. A failure is one of the whole stage.
+    pub fn sync_parts(&self, parts: &[Range<usize>]) -> Result<()> {
+        if parts.len() > MANY_PARTS {
+            return self.sync();
+        }
+        let Some(stage) = self.file.read().clone() else { return Ok(()) };
+        let sync = |part: &Range<usize>| {
+            let synced = stage.file.sync_part(part.start as u64, part.len() as u64);
+            synced.map_err(|e| Error::io("sync the stage", &stage.path, e))
+        };
+        parts.iter().try_for_each(sync)
+    }
+
     /// Notes how far the manifest is synced; durable with the next sync, kept by a kill at once.
+    /// What was noted is not stored again: the next sync would write the page for nothing.
     pub fn note_witness(&self, witness: Witness) {
         let Some(stage) = self.file.read().clone() else { return };
+        let mut first = stage.first_page.lock();
+        if first.noted.replace(witness) == Some(witness) {
+            return;
+        }
         let mut bytes = [0; 20];
         bytes[..8].copy_from_slice(&witness.generation.to_le_bytes());
         bytes[8..16].copy_from_slice(&witness.len.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..16]);
         bytes[16..].copy_from_slice(&crc.to_le_bytes());
-        let mut page = stage.first_page.lock();
-        page.bytes_mut()[WITNESS_AT..WITNESS_AT + 20].copy_from_slice(&bytes);
+        first.page.bytes_mut()[WITNESS_AT..WITNESS_AT + 20].copy_from_slice(&bytes);
     }
 
     /// Notes where chunks stand, for the next open: this life has closed the log, and takes and
@@ -213,8 +240,8 @@ impl Stage {
     pub fn note_left(&self) {
         let Some(stage) = self.file.read().clone() else { return };
         let len = FIRST_PAGE + self.pool.total_bytes();
-        let mut page = stage.first_page.lock();
-        left::note(page.bytes_mut(), len, self.incarnation, self.pool.free_spans());
+        let mut first = stage.first_page.lock();
+        left::note(first.page.bytes_mut(), len, self.incarnation, self.pool.free_spans());
     }
 }
 
@@ -379,5 +406,37 @@ impl Found<'_> {
                 self.pool.give(span);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    #[test]
+    fn a_witness_that_stands_there_is_not_stored_again() {
+        let (disk, path, len) = (SimDisk::new(), Path::new("/stage"), FIRST_PAGE + 2 * MIN_CHUNK);
+        Stage::create(&disk, path, len, 7).unwrap();
+        let open = || Stage::open(&disk, path, 7, 1, None).unwrap().stage;
+        let stored = |stage: &Stage| {
+            let file = stage.file.read().clone().unwrap();
+            let mut first = file.first_page.lock();
+            let witness = load_witness(first.page.bytes());
+            first.page.bytes_mut()[WITNESS_AT..WITNESS_AT + 20].fill(0);
+            witness
+        };
+        let [old, new] = [10, 20].map(|len| Witness { generation: 1, len });
+        let stage = open();
+        for (noted, expected) in [(old, Some(old)), (old, None), (new, Some(new)), (old, Some(old))]
+        {
+            stage.note_witness(noted);
+            assert_eq!(stored(&stage), expected);
+        }
+        drop(stage);
+        // The last life's store may have been lost by a sync that failed.
+        let stage = open();
+        stage.note_witness(old);
+        assert_eq!(stored(&stage), Some(old));
     }
 }

@@ -122,7 +122,7 @@ struct HeldUp {
 impl HeldUp {
     fn new(level: Durability) -> Self {
         let (gate, clock) = (Gate::default(), ManualClock::starting_at(0));
-        let disk = GatedDisk { disk: SimDisk::new(), gate: gate.clone() };
+        let disk = GatedDisk { disk: SimDisk::new(), gate: gate.clone(), syncs: Gate::default() };
         let log = EventLog::builder().disk(disk).path("/log").durability(level);
         let log = log.clock(clock.clone()).stage_bytes(STAGE).background(false).open().unwrap();
         let (topic, producer) = (topic_of(&log, "t", 3), producer(&log));
@@ -269,4 +269,48 @@ fn b08_a_failing_wait_ends_at_the_delivery_timeout_and_says_why() {
     disk.clear_faults();
     producer.flush().unwrap();
     assert_eq!(values(&read_all(&log, &tp("t", 0))), [&b"safe"[..], b"late"]);
+}
+
+/// Opens its gates however the test ends: a log that is dropped waits for its threads.
+struct Opens([Gate; 2]);
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Gate::open);
+    }
+}
+
+/// A disk that takes long to sync must not leave all the rest to whoever appends.
+#[test]
+fn the_background_settles_while_it_syncs() {
+    for level in [Durability::ProcessCrash, Durability::PowerLoss] {
+        let (gate, syncs) = (Gate::default(), Gate::default());
+        let disk = GatedDisk { disk: SimDisk::new(), gate: gate.clone(), syncs: syncs.clone() };
+        let clock = ManualClock::starting_at(0);
+        let log = EventLog::builder().disk(disk).path("/log").durability(level);
+        let log = log.clock(clock.clone()).open().unwrap();
+        let _opens = Opens([gate.clone(), syncs.clone()]);
+        let (topic, producer) = (topic_of(&log, "t", 1), producer(&log));
+        let value = [b'x'; 1_000];
+        let send = |count: u64| {
+            (0..count).for_each(|_| _ = place(&producer, topic.record(&value)));
+        };
+        // Far from filling the stage: nobody but the background has a reason to write or sync.
+        gate.shut();
+        send(300);
+        gate.wait_until_held();
+        gate.open();
+        syncs.shut();
+        clock.advance(Duration::from_secs(1));
+        syncs.wait_until_held();
+        gate.shut();
+        send(300);
+        gate.wait_until_held();
+        gate.open();
+        syncs.open();
+        producer.flush().unwrap();
+        assert_eq!(read_all(&log, &tp("t", 0)).len() as u64, 600);
+        drop(producer);
+        log.close().unwrap();
+    }
 }

@@ -1,11 +1,15 @@
-//! A disk whose segment files can be held up: a write that does not return.
+//! A disk whose segment files can be held up: a write or a sync that does not return.
 
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use alluvium::testing::{Disk, DiskFile, Entry, SharedMap, SimDisk};
 use bytes::Bytes;
+
+/// How long a test waits for somebody to come, before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Holds writers of segments up while it is shut.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +34,10 @@ impl Gate {
     /// Returns when somebody is held up.
     pub fn wait_until_held(&self) {
         let state = self.0.0.lock().unwrap();
-        drop(self.0.1.wait_while(state, |state| state.held == 0).unwrap());
+        let waited = self.0.1.wait_timeout_while(state, PATIENCE, |state| state.held == 0).unwrap();
+        let came = !waited.1.timed_out();
+        drop(waited);
+        assert!(came, "nobody came");
     }
 
     fn pass(&self) {
@@ -47,18 +54,22 @@ impl Gate {
 pub struct GatedDisk {
     pub disk: SimDisk,
     pub gate: Gate,
+    /// The same for who syncs them.
+    pub syncs: Gate,
 }
 
 #[derive(Debug)]
 struct GatedFile {
     file: Arc<dyn DiskFile>,
     gate: Option<Gate>,
+    syncs: Option<Gate>,
 }
 
 impl GatedDisk {
     fn behind(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         let is_segment = path.extension().is_some_and(|extension| extension == "seg");
-        Arc::new(GatedFile { file, gate: is_segment.then(|| self.gate.clone()) })
+        let [gate, syncs] = [&self.gate, &self.syncs].map(|gate| is_segment.then(|| gate.clone()));
+        Arc::new(GatedFile { file, gate, syncs })
     }
 }
 
@@ -131,6 +142,7 @@ impl DiskFile for GatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.syncs.iter().for_each(Gate::pass);
         self.file.sync()
     }
 

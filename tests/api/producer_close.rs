@@ -105,7 +105,7 @@ fn b14_a_wait_that_runs_while_a_close_succeeds_succeeds_too() {
 fn b14_close_ends_senders_that_wait_for_room() {
     for level in [Durability::ProcessCrash, Durability::PowerLoss] {
         let gate = Gate::default();
-        let disk = GatedDisk { disk: SimDisk::new(), gate: gate.clone() };
+        let disk = GatedDisk { disk: SimDisk::new(), gate: gate.clone(), syncs: Gate::default() };
         let log = EventLog::builder().disk(disk).path("/log").durability(level);
         let clock = ManualClock::starting_at(0);
         let log = log.clock(clock).stage_bytes(STAGE).background(false).open().unwrap();

@@ -259,7 +259,7 @@ fn what_is_in_the_way_is_an_error_that_names_it() {
 
 #[test]
 fn where_files_cannot_be_shared_they_are_copied_and_the_report_says_so() {
-    let disk = || GatedDisk { disk: SimDisk::new(), gate: Gate::default() };
+    let disk = || GatedDisk { disk: SimDisk::new(), gate: Gate::default(), syncs: Gate::default() };
     let log = EventLog::builder().disk(disk()).path("/log").background(false).open().unwrap();
     fill(&log);
     let before = content(&log);

@@ -190,6 +190,20 @@ impl Content {
         }
     }
 
+    /// What is pending of these bytes is on the disk, in whole pages of the system; nothing is said
+    /// of the others.
+    pub(super) fn sync_part(&mut self, position: u64, len: u64, page: u64) {
+        let (from, to) = (position / page * page, (position + len).next_multiple_of(page));
+        let sector = SECTOR as u64;
+        for index in from / sector..to / sector {
+            let Some(versions) = self.pending.sectors.remove(&index) else { continue };
+            self.doubtful.sectors.remove(&index);
+            if let Some(last) = versions.last() {
+                self.durable.sectors.insert(index, last.clone());
+            }
+        }
+    }
+
     /// Everything pending is or is not on the disk, and nobody will try again.
     pub(super) fn fail_sync(&mut self) {
         let pending = std::mem::take(&mut self.pending);

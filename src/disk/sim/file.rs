@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::SimDisk;
 use super::fault::{Fault, Operation};
+use super::inode::PAGE;
 use super::machine::Machine;
 use crate::disk::memory::key;
 use crate::disk::{Disk, DiskFile, Entry, FileSystem, Front, SharedMap};
@@ -254,6 +255,19 @@ impl DiskFile for SimFile {
                 return Err(fault.error());
             }
             inode.content.sync();
+            Ok(())
+        })
+    }
+
+    fn sync_part(&self, position: u64, len: u64) -> io::Result<()> {
+        self.perform(Operation::Sync, |machine, fault| {
+            let inode = machine.inode(self.number)?;
+            inode.absorb()?;
+            if let Some(fault) = fault {
+                inode.content.fail_sync();
+                return Err(fault.error());
+            }
+            inode.content.sync_part(position, len, PAGE as u64);
             Ok(())
         })
     }

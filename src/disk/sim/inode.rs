@@ -11,7 +11,7 @@ use crate::disk::Span;
 use crate::disk::map::Anonymous;
 
 /// Memory is compared with what was seen last in steps of a page.
-const PAGE: usize = 8 * SECTOR;
+pub(super) const PAGE: usize = 8 * SECTOR;
 
 /// A file, its memory if it was mapped to write, and what it costs.
 #[derive(Debug, Default)]

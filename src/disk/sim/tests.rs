@@ -30,6 +30,26 @@ mod contents {
     use super::*;
 
     #[test]
+    fn a_sync_of_a_part_says_nothing_of_the_rest() {
+        const PAGE: usize = 4 << 10;
+        let disk = SimDisk::new();
+        let file = settled(&disk, "/f", &[0; 3 * PAGE]);
+        file.write_at(&[&[1; 3 * PAGE]], 0).unwrap();
+        file.sync_part(PAGE as u64 + 100, 8).unwrap();
+        let is = [0, PAGE, 2 * PAGE].map(|at| disk.read_durable("/f").unwrap()[at]);
+        assert_eq!(is, [0, 1, 0]);
+        // What it failed to write is in doubt, whatever part it was.
+        file.write_at(&[&[2; 3 * PAGE]], 0).unwrap();
+        disk.fail_next(Operation::Sync, "/f", Fault::SyncFails);
+        file.sync_part(0, 8).unwrap_err();
+        file.sync_part(0, 3 * PAGE as u64).unwrap();
+        let is = [0, PAGE, 2 * PAGE].map(|at| disk.read_durable("/f").unwrap()[at]);
+        assert_eq!(is, [0, 1, 0]);
+        file.sync().unwrap();
+        assert_eq!(disk.read_durable("/f").unwrap()[0], 0);
+    }
+
+    #[test]
     fn a_killed_process_loses_nothing_and_lost_power_what_was_not_synced() {
         let disk = SimDisk::new();
         let file = settled(&disk, "/f", b"old");
