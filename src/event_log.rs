@@ -395,7 +395,8 @@ impl EventLogBuilder {
     /// whatever `min.cleanable.dirty.ratio` says; a sixteenth is kept for what that writes.
     /// Segments grow to a sixteenth of the budget at most, but not less than 64 KiB, whatever
     /// `segment.bytes` says. When nothing may be deleted appends fail with `StorageFull`, and go
-    /// on by themselves once there is room.
+    /// on by themselves once there is room. Where readers hold what is deleted they wait for that
+    /// up to `max.block.ms` first.
     ///
     /// ```
     /// use alluvium::{EventLog, NewTopic, OffsetSpec, TopicPartition};

@@ -24,6 +24,10 @@ pub struct DiskBudget {
     /// What files of the first kind leave to the others.
     spare: u64,
     used: AtomicU64,
+    /// Of these: files that go when nobody reads them any more.
+    held: AtomicU64,
+    /// Bytes of all files that have gone so far.
+    gone: AtomicU64,
 }
 
 impl DiskBudget {
@@ -37,6 +41,18 @@ impl DiskBudget {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
+    }
+
+    /// What is taken by files that are given up and still read.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// What files that have gone had taken, all of them so far.
+    #[must_use]
+    pub fn gone(&self) -> u64 {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// What is left for files whose names end in the suffix that the budget was made with.
@@ -78,33 +94,59 @@ struct Account {
     budget: Arc<DiskBudget>,
     /// What it leaves free.
     leave: u64,
-    taken: Mutex<u64>,
+    state: Mutex<AccountState>,
+}
+
+#[derive(Debug)]
+struct AccountState {
+    taken: u64,
+    /// So many of its names are not given up.
+    names: u32,
+    /// What of `taken` is told as held: nothing while there is a name.
+    held: u64,
 }
 
 impl Account {
     /// Takes what a file of `len` bytes needs, if that is more than it has.
     fn grow(&self, len: u64) -> io::Result<()> {
-        let mut taken = self.taken.lock();
+        let mut state = self.state.lock();
         let need = blocks(len);
-        if need > *taken {
-            self.budget.take(need - *taken, self.leave)?;
-            *taken = need;
+        if need > state.taken {
+            self.budget.take(need - state.taken, self.leave)?;
+            state.taken = need;
         }
         Ok(())
     }
 
     /// Gives back what a file of `len` bytes does not need.
     fn shrink(&self, len: u64) {
-        let mut taken = self.taken.lock();
-        let need = blocks(len).min(*taken);
-        self.budget.give(*taken - need);
-        *taken = need;
+        let mut state = self.state.lock();
+        let need = blocks(len).min(state.taken);
+        self.budget.give(state.taken - need);
+        state.taken = need;
+    }
+
+    fn gain_name(&self) {
+        self.state.lock().names += 1;
+    }
+
+    fn lose_name(&self) {
+        let mut state = self.state.lock();
+        state.names = state.names.saturating_sub(1);
+        if state.names == 0 {
+            state.held = state.taken;
+            self.budget.held.fetch_add(state.held, Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.budget.give(*self.taken.get_mut());
+        let state = self.state.get_mut();
+        // In this order, so that what is held is never told as less than nothing.
+        self.budget.give(state.taken);
+        self.budget.gone.fetch_add(state.taken, Ordering::AcqRel);
+        self.budget.held.fetch_sub(state.held, Ordering::AcqRel);
     }
 }
 
@@ -118,7 +160,27 @@ pub struct BudgetDisk {
     budget: Arc<DiskBudget>,
     suffix: &'static str,
     /// Of the files that have a name.
-    accounts: Mutex<HashMap<PathBuf, Arc<Account>>>,
+    accounts: Mutex<HashMap<PathBuf, Name>>,
+}
+
+/// A file's name.
+#[derive(Debug)]
+struct Name {
+    account: Arc<Account>,
+    /// It is about to go.
+    given_up: bool,
+}
+
+impl Name {
+    fn of(account: Arc<Account>) -> Self {
+        Self { account, given_up: false }
+    }
+
+    fn give_up(&mut self) {
+        if !std::mem::replace(&mut self.given_up, true) {
+            self.account.lose_name();
+        }
+    }
 }
 
 impl BudgetDisk {
@@ -134,7 +196,8 @@ impl BudgetDisk {
         (suffix, spare): (&'static str, u64),
         dirs: &[PathBuf],
     ) -> io::Result<(Arc<Self>, Arc<DiskBudget>)> {
-        let budget = Arc::new(DiskBudget { limit, spare, used: AtomicU64::new(0) });
+        let (used, held, gone) = Default::default();
+        let budget = Arc::new(DiskBudget { limit, spare, used, held, gone });
         let (accounts, shared) = (Mutex::default(), Arc::clone(&budget));
         let disk = Self { inner, budget: shared, suffix, accounts };
         for dir in dirs {
@@ -144,7 +207,7 @@ impl BudgetDisk {
             for entry in disk.inner.list(dir)?.into_iter().filter(|entry| !entry.is_dir) {
                 let path = dir.join(&entry.name);
                 let account = disk.account(&path);
-                *account.taken.lock() = blocks(entry.len);
+                account.state.lock().taken = blocks(entry.len);
                 budget.used.fetch_add(blocks(entry.len), Ordering::AcqRel);
             }
         }
@@ -156,10 +219,11 @@ impl BudgetDisk {
         let fresh = || {
             let leave = if segment { self.budget.spare } else { 0 };
             let budget = Arc::clone(&self.budget);
-            Arc::new(Account { budget, leave, taken: Mutex::new(0) })
+            let state = AccountState { taken: 0, names: 1, held: 0 };
+            Name::of(Arc::new(Account { budget, leave, state: Mutex::new(state) }))
         };
         let mut accounts = self.accounts.lock();
-        Arc::clone(accounts.entry(path.to_owned()).or_insert_with(fresh))
+        Arc::clone(&accounts.entry(path.to_owned()).or_insert_with(fresh).account)
     }
 
     fn file(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
@@ -207,22 +271,33 @@ impl Disk for BudgetDisk {
             None => accounts.remove(to),
         };
         drop(accounts);
-        drop(replaced);
+        if let Some(mut name) = replaced {
+            name.give_up();
+        }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.inner.remove(path)?;
-        let account = self.accounts.lock().remove(path);
-        drop(account);
+        let name = self.accounts.lock().remove(path);
+        if let Some(mut name) = name {
+            name.give_up();
+        }
         Ok(())
+    }
+
+    fn give_up(&self, path: &Path) {
+        if let Some(name) = self.accounts.lock().get_mut(path) {
+            name.give_up();
+        }
     }
 
     /// Both names are one file's: its blocks are given back when both are removed.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.inner.hard_link(from, to)?;
         let account = self.account(from);
-        self.accounts.lock().insert(to.to_owned(), account);
+        account.gain_name();
+        self.accounts.lock().insert(to.to_owned(), Name::of(account));
         Ok(())
     }
 
@@ -401,11 +476,31 @@ mod tests {
         file.write_at(&[&[7; 5]], 0).unwrap();
         let mapped = file.map(5);
         disk.remove(Path::new("d/a.seg")).unwrap();
-        assert_eq!(budget.used(), BLOCK);
+        assert_eq!((budget.used(), budget.held()), (BLOCK, BLOCK));
         drop(file);
         assert_eq!(budget.used(), if mapped.is_ok() { BLOCK } else { 0 });
         drop(mapped);
-        assert_eq!(budget.used(), 0);
+        assert_eq!((budget.used(), budget.held()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_given_up_is_held_until_it_is_gone() {
+        let (disk, budget) = disk(9 * BLOCK);
+        let (one, two) = (Path::new("d/a.seg"), Path::new("d/b.seg"));
+        let file = disk.create(one).unwrap();
+        file.set_len(3 * BLOCK).unwrap();
+        assert_eq!((budget.held(), budget.gone()), (0, 0));
+        disk.hard_link(one, two).unwrap();
+        disk.give_up(one);
+        assert_eq!(budget.held(), 0, "the other name keeps it");
+        disk.remove(one).unwrap();
+        disk.give_up(two);
+        disk.give_up(two);
+        assert_eq!(budget.held(), 3 * BLOCK);
+        disk.remove(two).unwrap();
+        assert_eq!((budget.held(), budget.used()), (3 * BLOCK, 3 * BLOCK));
+        drop(file);
+        assert_eq!((budget.held(), budget.used(), budget.gone()), (0, 0, 3 * BLOCK));
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Removes a file. Open handles and maps of it stay valid.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Tells that `path` is going to be removed as soon as nobody reads it.
+    fn give_up(&self, _path: &Path) {}
+
     /// Gives the file `from` a second name `to`; `AlreadyExists` when that is taken. The file's
     /// space is freed when both are removed. `Unsupported` or `CrossesDevices` where that does
     /// not work: the caller copies.

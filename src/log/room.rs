@@ -59,9 +59,10 @@ impl LogFiles {
     pub(super) fn check_room(&self, more: u64, path: &Path) -> Result<()> {
         match &self.room {
             Some(room) if room.budget.free() < more.saturating_add(room.kept) => {
-                let (limit, kept) = (room.budget.limit(), room.kept);
+                let (limit, kept, held) = (room.budget.limit(), room.kept, room.budget.held());
                 let message = format!(
-                    "{more} bytes more: max_disk_bytes is {limit}, of which compaction keeps {kept}"
+                    "{more} bytes more: max_disk_bytes is {limit}, of which compaction keeps {kept}, \
+                     and readers hold {held} of what is deleted"
                 );
                 let error = io::Error::new(io::ErrorKind::StorageFull, message);
                 Err(Error::io("reserve space for", path, error))

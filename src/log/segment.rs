@@ -204,7 +204,9 @@ impl Segment {
 
     /// Has the file removed once nobody reads it. The manifest must durably say so before.
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        if !self.retired.swap(true, Ordering::AcqRel) {
+            self.files.give_up(&self.path);
+        }
     }
 
     /// `error` with the partition's name.

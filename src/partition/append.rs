@@ -491,12 +491,13 @@ impl Partition {
     /// Gets a chunk for `payload` bytes into place, making room when the stage is full. What is
     /// `internal` takes the room that is kept for it.
     pub(super) fn refill(&self, payload: usize, internal: bool, deadline: Deadline) -> Result<()> {
-        loop {
+        for tries in 0.. {
             if self.try_refill(payload, internal)? {
-                return Ok(());
+                break;
             }
-            self.make_room(deadline)?;
+            self.make_room(deadline, tries)?;
         }
+        Ok(())
     }
 
     fn try_refill(&self, payload: usize, internal: bool) -> Result<bool> {

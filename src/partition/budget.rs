@@ -80,12 +80,18 @@ impl Shared {
     /// Makes room where the log has a budget and less of it is left than is kept free beside
     /// `wanted` bytes. True when anything went. To be called under no lock of a partition.
     ///
+    /// What is deleted and still read comes back soon, and nothing else goes for it.
+    ///
     /// Where that is not enough, compacted topics are made ready to be compacted.
     ///
     /// In this order: what is reserved behind the active segments; the oldest segments of topics
     /// that allow deletion; then their active segments, which are ended first. What must not be
     /// deleted, or is not visible yet, is never touched.
     pub fn relieve(&self, wanted: u64) -> bool {
+        self.relieve_with(wanted, true)
+    }
+
+    fn relieve_with(&self, wanted: u64, held_counts: bool) -> bool {
         let Some(relief) = &self.relief else { return false };
         // More is not to be had, and less than all of it should go.
         let wanted = wanted.min(relief.room.least_free.saturating_mul(4));
@@ -100,10 +106,15 @@ impl Shared {
         }
         let list: Vec<_> = relief.members.lock().list.iter().filter_map(Weak::upgrade).collect();
         let goal = (relief.room.least_free + relief.room.kept).saturating_add(wanted);
-        let before = relief.room.budget.missing(goal);
+        let budget = &relief.room.budget;
+        let missing = || {
+            let held = if held_counts { budget.held() } else { 0 };
+            budget.missing(goal).saturating_sub(held)
+        };
+        let before = missing();
         list.iter().for_each(|partition| partition.give_back_reserve());
-        // Readers may keep the files of what has gone for a while: it counts as free.
-        let mut left = relief.room.budget.missing(goal);
+        // Readers may keep the files of what goes now for a while: it counts as free.
+        let mut left = missing();
         left = relief.delete_closed(&list, left);
         if left > 0 {
             list.iter().for_each(|partition| partition.end_for_room());
@@ -128,18 +139,51 @@ impl Shared {
         self.relief.as_ref().is_some_and(tight)
     }
 
-    /// How often room was made so far.
-    pub(super) fn times_relieved(&self) -> u64 {
-        self.relief.as_ref().map_or(0, |relief| relief.made.load(Ordering::Acquire))
+    /// What readers hold of what is deleted, where little is left of the log's disk budget.
+    pub(super) fn wanted_of_readers(&self) -> u64 {
+        let held = |relief: &Relief| relief.room.budget.held();
+        self.relief.as_ref().filter(|_| self.is_tight()).map_or(0, held)
     }
 
-    /// After a write that found no space: whether there may be some now. So it is, too, when another
-    /// thread has made some since there were `before` such times.
-    pub(super) fn relieve_after(&self, failure: Option<&Error>, before: u64) -> bool {
-        let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
-        let relieve = || self.relieve(self.stage.pool.total_bytes() as u64);
-        full && (relieve() || self.times_relieved() > before)
+    /// A number that grows when room is made, or comes back from a reader.
+    pub(super) fn times_relieved(&self) -> u64 {
+        let times = |r: &Relief| r.made.load(Ordering::Acquire).wrapping_add(r.room.budget.gone());
+        self.relief.as_ref().map_or(0, times)
     }
+
+    /// After a write that found no space: whether there may be some, also because another thread has
+    /// made some, or a reader has let go of some, since there were `before` such times.
+    ///
+    /// A reader that is only slow is to cost no more than what it holds. One that keeps it does: from
+    /// then on, `in_need`, more is deleted.
+    pub(super) fn relieve_after(
+        &self,
+        failure: Option<&Error>,
+        before: u64,
+        in_need: bool,
+    ) -> Hope {
+        let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
+        let Some(relief) = self.relief.as_ref().filter(|_| full) else { return Hope::None };
+        if self.relieve_with(self.stage.pool.total_bytes() as u64, !in_need) {
+            return Hope::Now;
+        }
+        // First this: what is not held any more by then has gone.
+        let is_held = relief.room.budget.held() > 0;
+        match self.times_relieved() > before {
+            true => Hope::Now,
+            false if is_held => Hope::Later,
+            false => Hope::None,
+        }
+    }
+}
+
+/// Whether a write that found no space may find some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hope {
+    None,
+    Now,
+    /// When readers let go of what is deleted.
+    Later,
 }
 
 impl Relief {

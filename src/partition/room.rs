@@ -12,11 +12,14 @@ use crate::base::wait::{Deadline, Parker};
 use crate::base::{Error, ErrorKind, Result};
 use crate::log::{SegmentLog, SyncTicket};
 
+use super::budget::Hope;
 use super::waiters::Waiters;
 use super::{Partition, Shared};
 
-/// How long a wait lasts for which nobody may call: for a reader's pin.
+/// How long a wait lasts for which nobody may call: for a reader's pin, or a file that is read.
 const PIN_WAIT: Duration = Duration::from_millis(1);
+/// So many such waits pass before more is deleted because of what readers hold.
+const PATIENCE: u32 = 20;
 
 /// What a settle has still to sync, and how much of the stage that frees.
 type Freed = (Option<SyncTicket>, usize);
@@ -93,8 +96,9 @@ impl Room {
 
 impl Partition {
     /// Returns when it is worth trying again to get a chunk. `Timeout` at the deadline, the
-    /// cause when settling fails.
-    pub(super) fn make_room(&self, deadline: Deadline) -> Result<()> {
+    /// cause when settling fails; where readers hold what would make room, at the deadline.
+    /// `tries` is how often that was so before, for the same call.
+    pub(super) fn make_room(&self, deadline: Deadline, tries: u32) -> Result<()> {
         let shared = &*self.shared;
         if deadline.has_passed(&*shared.clock) {
             return Err(self.no_room());
@@ -106,24 +110,41 @@ impl Partition {
         };
         let times = shared.times_relieved();
         let wanted = shared.stage.pool.total_bytes() / 4;
-        let mut freed = shared.settle_coldest(wanted, Partition::try_settle_for_room);
-        if shared.relieve_after(freed.as_ref().err(), times) {
-            freed = Ok(true);
-        }
+        let freed = shared.settle_coldest(wanted, Partition::try_settle_for_room);
+        let hope = shared.relieve_after(freed.as_ref().err(), times, tries >= PATIENCE);
         drop(making);
         let now = shared.room.wake_all();
-        // Who settles beside this thread may have given something back meanwhile.
-        if !freed.map_err(|e| self.error(e))? && now == turn + 1 {
-            let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(deadline);
-            shared.room.wait(now, shared, &soon);
+        match (freed, hope) {
+            (Ok(true), _) | (_, Hope::Now) => {}
+            (Err(error), Hope::None) => return Err(self.error(error)),
+            // Who settles beside this thread may have given something back meanwhile.
+            (Ok(false), _) if now != turn + 1 => {}
+            (Ok(false), _) => self.wait_a_little(now, &deadline),
+            (Err(error), Hope::Later) => {
+                self.wait_a_little(now, &deadline);
+                if deadline.has_passed(&*shared.clock) {
+                    return Err(self.error(error));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Until the turn moves on from `turn`, or a moment has passed.
+    fn wait_a_little(&self, turn: u64, deadline: &Deadline) {
+        let shared = &*self.shared;
+        let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(*deadline);
+        shared.room.wait(turn, shared, &soon);
     }
 
     fn no_room(&self) -> Error {
         let total = self.shared.stage.pool.total_bytes();
         let message = format!("no room in the stage of {total} bytes within max.block.ms");
-        Error::new(ErrorKind::Timeout, message).with_partition(&self.tp)
+        let (kind, why) = match self.shared.wanted_of_readers() {
+            0 => (ErrorKind::Timeout, String::new()),
+            held => (ErrorKind::StorageFull, format!("; readers hold {held} of what is deleted")),
+        };
+        Error::new(kind, message + &why).with_partition(&self.tp)
     }
 }
 

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use alluvium::{
-    ErrorKind, EventLog, EventLogBuilder, HousekeepingEvent, NewTopic, OffsetSpec, Producer,
-    Record, RecordsToDelete, Topic,
+    ErrorKind, EventLog, EventLogBuilder, HousekeepingEvent, NewTopic, OffsetReset, OffsetSpec,
+    Producer, Record, Records, RecordsToDelete, Topic,
 };
 
 use crate::support::*;
@@ -242,6 +242,70 @@ fn a_reader_that_holds_what_was_deleted_holds_its_space_too() {
     });
 }
 
+/// So many records of 10 kB, all held by a reader.
+fn held(log: &EventLog, count: usize) -> Records {
+    let topic = topic(log, "t");
+    let sender = producer(log);
+    for _ in 0..count {
+        put(&sender, topic.record(&[7; 10_000]));
+    }
+    log.admin().roll("t").unwrap();
+    let mut reader = log.consumer().offset_reset(OffsetReset::Earliest);
+    for key in ["fetch.max.bytes", "max.partition.fetch.bytes"] {
+        reader = reader.set(key, "8388608");
+    }
+    let mut reader = reader.build().unwrap();
+    reader.assign([tp("t", 0)]).unwrap();
+    reader.poll(LONG).unwrap()
+}
+
+#[test]
+fn who_finds_no_room_waits_until_readers_let_go_of_what_is_deleted() {
+    on_disk(|bed| {
+        let log = limited(bed, LIMIT).open().unwrap();
+        let held = held(&log, 220);
+        let hasty = log.producer().set("max.block.ms", "20").build().unwrap();
+        let record = || Record::new("t", &[8; 10_000]).partition(0);
+        let refusal = |sent| hasty.send(record()).err().map(|error| (sent, error));
+        let (sent, refused) = (0..400).find_map(refusal).unwrap();
+        assert_eq!(refused.kind(), ErrorKind::StorageFull);
+        let told = refused.to_string();
+        assert!(told.contains("readers hold") && !told.contains("readers hold 0"), "{told}");
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let patient = producer(&log);
+                for _ in 0..400 {
+                    put(&patient, record());
+                }
+            });
+            assert!(!writer.is_finished(), "there was no room for ten of them");
+            drop(held);
+            writer.join().unwrap();
+        });
+        assert_eq!(range(&log, "t").end, 220 + sent + 400);
+        assert!(taken(bed, &log) <= LIMIT);
+    });
+}
+
+#[test]
+fn nothing_else_is_deleted_for_what_a_slow_reader_will_let_go_of() {
+    on_disk(|bed| {
+        let log = limited(bed, LIMIT).open().unwrap();
+        let other = topic_of(&log, "other", 1);
+        let held = held(&log, 110);
+        let sender = producer(&log);
+        while range(&log, "t").start == 0 {
+            put(&sender, other.record(&[8; 10_000]));
+        }
+        let start = range(&log, "t").start;
+        for _ in 0..10 {
+            put(&sender, other.record(&[8; 1_000]));
+            log.tick();
+        }
+        assert_eq!(range(&log, "t").start, start, "{} are held", held.len());
+    });
+}
+
 #[test]
 fn writers_and_readers_share_a_budget_in_threads() {
     on_disk(|bed| {
@@ -250,7 +314,7 @@ fn writers_and_readers_share_a_budget_in_threads() {
         thread::scope(|scope| {
             for partition in 0..3 {
                 let log = &log;
-                scope.spawn(move || {
+                let writer = scope.spawn(move || {
                     let producer = producer(log);
                     let value = vec![partition as u8; 5_000];
                     for n in 0..600 {
@@ -265,12 +329,16 @@ fn writers_and_readers_share_a_budget_in_threads() {
                 scope.spawn(move || {
                     let mut reader = reader(log, [tp("t", partition)]);
                     let mut next = 0;
-                    // The budget may take the last records, too, before they are read.
-                    while next < 600 && reader.position(&tp("t", partition)).unwrap() < 600 {
-                        for record in &reader.poll(Duration::from_millis(100)).unwrap() {
+                    loop {
+                        let was_last = writer.is_finished();
+                        let records = reader.poll(Duration::from_millis(10)).unwrap();
+                        for record in &records {
                             assert!(record.offset() >= next);
                             assert_eq!(record.value(), Some(&[partition as u8; 5_000][..]));
                             next = record.offset() + 1;
+                        }
+                        if was_last && records.is_empty() {
+                            break;
                         }
                     }
                 });
