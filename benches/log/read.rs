@@ -26,11 +26,15 @@ pub fn rows() -> Vec<Row> {
         scan("scan active", LARGE, || active(LARGE)),
         scan("scan sealed", HUGE, || sealed(HUGE)),
         scan("scan active", HUGE, || active(HUGE)),
+        scan("scan active, synced", SMALL, || synced(SMALL)),
+        scan("scan active, synced", LARGE, || synced(LARGE)),
+        scan("scan active, synced", HUGE, || synced(HUGE)),
         unchecked("scan sealed, unchecked", SMALL, || sealed(SMALL)),
         unchecked("scan sealed, unchecked", LARGE, || sealed(LARGE)),
         scan("scan in memory", SMALL, || filled(Plan::new(Memory), SMALL).into()),
         point("read one by offset, sealed", MAPPED_READ, || sealed(SMALL)),
         point("read one by offset, active", MAPPED_READ, || active(SMALL)),
+        point("read one by offset, active, synced", MAPPED_READ, || synced(SMALL)),
         point("read one by offset, batches of 1 KiB", MAPPED_READ_SMALL, || batches_of(7)),
         point("read one by offset, batches of 64 KiB", MAPPED_READ_LARGE, || batches_of(480)),
     ]
@@ -109,7 +113,12 @@ fn batches_of(records: usize) -> Library {
     reopened(bed)
 }
 
-/// One segment that is never sealed, and what is still in the stage.
+/// One segment that is never sealed, all of it synced but for what the stage proves.
+fn synced(value: usize) -> Library {
+    filled(Plan::new(PowerLoss).segment_bytes("1073741824"), value).into()
+}
+
+/// One segment that is never sealed and that nobody has synced, and what is still in the stage.
 fn active(value: usize) -> Library {
     filled(Plan::new(ProcessCrash).segment_bytes("1073741824"), value).into()
 }
