@@ -110,7 +110,7 @@ impl Bed {
     }
 
     pub fn soon(&self) -> Deadline<'static> {
-        Deadline::after(&self.clock, Duration::from_millis(20))
+        Deadline::after(&self.clock, Duration::from_millis(250))
     }
 
     /// Everything that a reader of this isolation sees, and where it stands then.
