@@ -491,11 +491,14 @@ impl Partition {
         let is_leveled = || self.level() == Durability::PowerLoss;
         // The level may be lowered meanwhile, and then no round takes this partition any more.
         while (always || is_leveled()) && self.marks.durable() < offset {
-            if self.append.lock().closed {
-                return Err(self.closed());
-            }
-            if deadline.has_passed(&*self.shared.clock) {
-                return Err(self.undelivered(offset, failure));
+            let is_closed = self.append.lock().closed;
+            if is_closed || deadline.has_passed(&*self.shared.clock) {
+                // What ends waits, a close, may just have made it durable.
+                return match self.marks.durable() >= offset {
+                    true => Ok(()),
+                    false if is_closed => Err(self.closed()),
+                    false => Err(self.undelivered(offset, failure)),
+                };
             }
             if let Some(lead) = self.shared.rounds.try_lead() {
                 failure = self.shared.run_round(!is_leveled()).err();
