@@ -127,7 +127,9 @@ impl Account {
     }
 
     fn gain_name(&self) {
-        self.state.lock().names += 1;
+        let mut state = self.state.lock();
+        state.names += 1;
+        self.budget.held.fetch_sub(std::mem::take(&mut state.held), Ordering::AcqRel);
     }
 
     fn lose_name(&self) {
@@ -179,6 +181,13 @@ impl Name {
     fn give_up(&mut self) {
         if !std::mem::replace(&mut self.given_up, true) {
             self.account.lose_name();
+        }
+    }
+
+    /// It stays after all.
+    fn keep(&mut self) {
+        if std::mem::replace(&mut self.given_up, false) {
+            self.account.gain_name();
         }
     }
 }
@@ -278,12 +287,18 @@ impl Disk for BudgetDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)?;
-        let name = self.accounts.lock().remove(path);
+        let removed = self.inner.remove(path);
+        let mut accounts = self.accounts.lock();
+        if removed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            accounts.get_mut(path).into_iter().for_each(Name::keep);
+            return removed;
+        }
+        let name = accounts.remove(path);
+        drop(accounts);
         if let Some(mut name) = name {
             name.give_up();
         }
-        Ok(())
+        removed
     }
 
     fn give_up(&self, path: &Path) {

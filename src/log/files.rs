@@ -452,12 +452,12 @@ impl LogFiles {
         }
     }
 
-    /// Removes a file that the manifest durably does not need.
     /// The file is going to be removed when nobody reads it any more.
     pub(super) fn give_up(&self, path: &Path) {
         self.disk.give_up(path);
     }
 
+    /// Removes a file that the manifest durably does not need.
     pub(super) fn remove_segment(&self, number: u64, path: &Path) {
         self.cache.forget(number);
         match self.disk.remove(path) {

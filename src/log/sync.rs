@@ -163,11 +163,13 @@ impl SegmentLog {
     fn take_synced(&mut self, ticket: &SyncTicket) {
         for piece in &ticket.pieces {
             piece.segment.raise_synced_len(piece.len);
-            let clean = self.active.as_ref().is_none_or(|a| {
-                a.segment.number != piece.segment.number || a.growth.position == piece.len
-            });
-            if clean {
-                self.files.cache.set_dirty(piece.segment.number, false);
+            let number = piece.segment.number;
+            let active = self.active.as_ref().filter(|active| active.segment.number == number);
+            let closed = self.closed.iter().rev().find(|layer| layer.segment.number == number);
+            // It may have been written on, and ended, while it was synced.
+            let len = active.map(|a| a.growth.position).or(closed.map(|layer| layer.data_len));
+            if len.is_none_or(|len| len == piece.len) {
+                self.files.cache.set_dirty(number, false);
             }
         }
         self.synced = self.synced.max(ticket.end.min(self.end));

@@ -491,13 +491,12 @@ impl Partition {
     /// Gets a chunk for `payload` bytes into place, making room when the stage is full. What is
     /// `internal` takes the room that is kept for it.
     pub(super) fn refill(&self, payload: usize, internal: bool, deadline: Deadline) -> Result<()> {
-        for tries in 0.. {
+        loop {
             if self.try_refill(payload, internal)? {
-                break;
+                return Ok(());
             }
-            self.make_room(deadline, tries)?;
+            self.make_room(deadline)?;
         }
-        Ok(())
     }
 
     fn try_refill(&self, payload: usize, internal: bool) -> Result<bool> {

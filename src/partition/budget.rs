@@ -4,14 +4,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::base::{Error, ErrorKind, Result, TopicPartition};
+use crate::base::wait::Deadline;
+use crate::base::{Clock, Error, ErrorKind, Result, TopicPartition};
 use crate::log::Room;
 
 use super::{Partition, Shared};
 
+/// So long nothing is deleted in place of what readers hold.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// A smaller active segment is not ended for compaction.
 const WORTH_ENDING: u64 = 16 << 10;
 
@@ -24,7 +28,17 @@ pub struct Relief {
     making: Mutex<()>,
     /// How often some was made.
     made: AtomicU64,
+    /// Until when what readers hold is waited for.
+    patience: Mutex<Option<Patience>>,
     told: Mutex<BTreeMap<TopicPartition, Relieved>>,
+}
+
+/// While a write lacks the room that readers hold.
+#[derive(Debug)]
+struct Patience {
+    until: Deadline<'static>,
+    /// [`DiskBudget::gone`](crate::disk::DiskBudget::gone) when it began: with more, it is over.
+    gone: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +63,8 @@ impl Relief {
     /// Over this budget.
     pub fn new(room: &Room) -> Self {
         let (members, told) = (Mutex::default(), Mutex::default());
-        let (making, made) = (Mutex::default(), AtomicU64::new(0));
-        Self { room: room.clone(), members, making, made, told }
+        let (making, made, patience) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
+        Self { room: room.clone(), members, making, made, patience, told }
     }
 
     pub(super) fn add(&self, partition: &Arc<Partition>) {
@@ -112,6 +126,9 @@ impl Shared {
             budget.missing(goal).saturating_sub(held)
         };
         let before = missing();
+        if before == 0 {
+            return false;
+        }
         list.iter().for_each(|partition| partition.give_back_reserve());
         // Readers may keep the files of what goes now for a while: it counts as free.
         let mut left = missing();
@@ -154,26 +171,42 @@ impl Shared {
     /// After a write that found no space: whether there may be some, also because another thread has
     /// made some, or a reader has let go of some, since there were `before` such times.
     ///
-    /// A reader that is only slow is to cost no more than what it holds. One that keeps it does: from
-    /// then on, `in_need`, more is deleted.
-    pub(super) fn relieve_after(
-        &self,
-        failure: Option<&Error>,
-        before: u64,
-        in_need: bool,
-    ) -> Hope {
+    /// A reader that is only slow is to cost no more than what it holds. One that keeps it does: more
+    /// is deleted after some time.
+    pub(super) fn relieve_after(&self, failure: Option<&Error>, before: u64) -> Hope {
         let full = failure.is_some_and(|error| error.kind() == ErrorKind::StorageFull);
         let Some(relief) = self.relief.as_ref().filter(|_| full) else { return Hope::None };
+        let in_need = relief.has_waited(&*self.clock);
         if self.relieve_with(self.stage.pool.total_bytes() as u64, !in_need) {
+            *relief.patience.lock() = None;
             return Hope::Now;
         }
         // First this: what is not held any more by then has gone.
         let is_held = relief.room.budget.held() > 0;
         match self.times_relieved() > before {
             true => Hope::Now,
-            false if is_held => Hope::Later,
+            false if is_held => {
+                relief.wait(&*self.clock);
+                Hope::Later
+            }
             false => Hope::None,
         }
+    }
+}
+
+impl Relief {
+    /// Whether room that readers hold has been lacking for long.
+    fn has_waited(&self, clock: &dyn Clock) -> bool {
+        let mut patience = self.patience.lock();
+        *patience = patience.take().filter(|patience| patience.gone == self.room.budget.gone());
+        patience.as_ref().is_some_and(|patience| patience.until.has_passed(clock))
+    }
+
+    /// From now on it is lacking, if it was not before.
+    fn wait(&self, clock: &dyn Clock) {
+        let gone = self.room.budget.gone();
+        let begun = || Patience { until: Deadline::after(clock, PATIENCE), gone };
+        self.patience.lock().get_or_insert_with(begun);
     }
 }
 

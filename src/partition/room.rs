@@ -18,8 +18,6 @@ use super::{Partition, Shared};
 
 /// How long a wait lasts for which nobody may call: for a reader's pin, or a file that is read.
 const PIN_WAIT: Duration = Duration::from_millis(1);
-/// So many such waits pass before more is deleted because of what readers hold.
-const PATIENCE: u32 = 20;
 
 /// What a settle has still to sync, and how much of the stage that frees.
 type Freed = (Option<SyncTicket>, usize);
@@ -97,8 +95,7 @@ impl Room {
 impl Partition {
     /// Returns when it is worth trying again to get a chunk. `Timeout` at the deadline, the
     /// cause when settling fails; where readers hold what would make room, at the deadline.
-    /// `tries` is how often that was so before, for the same call.
-    pub(super) fn make_room(&self, deadline: Deadline, tries: u32) -> Result<()> {
+    pub(super) fn make_room(&self, deadline: Deadline) -> Result<()> {
         let shared = &*self.shared;
         if deadline.has_passed(&*shared.clock) {
             return Err(self.no_room());
@@ -111,7 +108,7 @@ impl Partition {
         let times = shared.times_relieved();
         let wanted = shared.stage.pool.total_bytes() / 4;
         let freed = shared.settle_coldest(wanted, Partition::try_settle_for_room);
-        let hope = shared.relieve_after(freed.as_ref().err(), times, tries >= PATIENCE);
+        let hope = shared.relieve_after(freed.as_ref().err(), times);
         drop(making);
         let now = shared.room.wake_all();
         match (freed, hope) {
@@ -119,22 +116,20 @@ impl Partition {
             (Err(error), Hope::None) => return Err(self.error(error)),
             // Who settles beside this thread may have given something back meanwhile.
             (Ok(false), _) if now != turn + 1 => {}
-            (Ok(false), _) => self.wait_a_little(now, &deadline),
+            (Ok(false), _) => {
+                let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(deadline);
+                shared.room.wait(now, shared, &soon);
+            }
             (Err(error), Hope::Later) => {
-                self.wait_a_little(now, &deadline);
+                // Not to be called by others that find nothing either.
+                let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(deadline);
+                Parker::new().park(&*shared.clock, &soon);
                 if deadline.has_passed(&*shared.clock) {
                     return Err(self.error(error));
                 }
             }
         }
         Ok(())
-    }
-
-    /// Until the turn moves on from `turn`, or a moment has passed.
-    fn wait_a_little(&self, turn: u64, deadline: &Deadline) {
-        let shared = &*self.shared;
-        let soon = Deadline::after(&*shared.clock, PIN_WAIT).earlier(*deadline);
-        shared.room.wait(turn, shared, &soon);
     }
 
     fn no_room(&self) -> Error {

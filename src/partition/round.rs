@@ -384,7 +384,7 @@ impl Shared {
             partition.wake_durable();
         }
         self.note_manifest();
-        self.relieve_after(outcome.as_ref().err(), u64::MAX, true);
+        self.relieve_after(outcome.as_ref().err(), u64::MAX);
         outcome
     }
 

@@ -382,37 +382,3 @@ fn seen_of(log: &EventLog, topic: &str) -> BTreeSet<u64> {
     }
     numbers
 }
-
-/// A power cut may leave a partition that knows an epoch which the journal has lost. The open that
-/// ends its transaction is killed at every operation; the id goes on in the life behind it.
-#[test]
-fn b45_an_id_goes_on_after_a_power_cut_and_a_kill_of_the_open_behind_it() {
-    for cut in 0..much(12, 60) {
-        for at in (0..).step_by(much(7, 1)) {
-            let mut bed = Bed::on(SimDisk::new(), Account::default());
-            let mut producer = prepare(&mut bed, &[("a", Durability::PowerLoss)]).unwrap();
-            transact(&mut producer, bed.log(), &["a"], 1, true).unwrap();
-            bed.producer().flush().unwrap();
-            let open = producer.begin().unwrap();
-            open.send(Record::new("a", &"p".repeat(300))).unwrap();
-            let left = bed.disk.power_cut(cut);
-            drop(open);
-            drop(producer);
-            bed = Bed::at(left, bed.home, std::mem::take(&mut bed.account));
-            bed.disk.crash_at(bed.disk.operations() + at);
-            let opened = bed.open();
-            let is_over = !bed.disk.is_off();
-            assert!(opened.is_ok() || !is_over, "{opened:?}");
-            bed = bed.end(End::Kill);
-            bed.open().unwrap();
-            let mut producer = bed.log().transactional_producer("t").build().unwrap();
-            for number in 2..4 {
-                let done = transact(&mut producer, bed.log(), &["a"], number, true);
-                done.unwrap_or_else(|error| panic!("cut {cut}, kill at {at}: {error:?}"));
-            }
-            if is_over {
-                break;
-            }
-        }
-    }
-}

@@ -129,37 +129,12 @@ impl Recovered {
             }
             records.push(Record::Transaction(Arc::clone(id), Some(next)));
         }
-        records.extend(self.outpaced(&records));
         if !records.is_empty() {
             // Without these the next open does the same once more.
             drop(self.journal.append(&records, Duration::ZERO));
             records.into_iter().for_each(|record| self.state.registry.apply(record));
         }
         Ok(self)
-    }
-
-    /// Ids of which some partition knows a later epoch than the journal, whatever the `told` ones
-    /// become: a power cut took what the journal said, and an open that ended the transaction was
-    /// killed before it had written so. The next holder goes on behind that epoch.
-    fn outpaced(&self, told: &[Record]) -> Vec<Record> {
-        let mut latest: HashMap<i64, i16> = HashMap::new();
-        for state in self.state.participants.all().flat_map(|partition| partition.producers()) {
-            let known = latest.entry(state.id).or_insert(state.epoch);
-            *known = state.epoch.max(*known);
-        }
-        let is_told = |id: &Arc<str>| {
-            told.iter().any(|record| matches!(record, Record::Transaction(of, _) if of == id))
-        };
-        let entries = self.state.registry.entries();
-        let behind = entries.filter(|(id, entry)| {
-            let is_over = !matches!(entry.stage, Stage::Prepared { .. });
-            is_over && latest.get(&entry.producer) > Some(&entry.epoch) && !is_told(id)
-        });
-        let raised = behind.map(|(id, entry)| {
-            let epoch = latest.get(&entry.producer).map_or(entry.epoch, |known| *known);
-            Record::Transaction(Arc::clone(id), Some(Entry { epoch, ..*entry }))
-        });
-        raised.collect()
     }
 
     /// What is open or decided, by producer id and epoch.
