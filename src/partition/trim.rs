@@ -11,7 +11,8 @@ impl Partition {
     ///
     /// Order of effects: what is staged below goes to segments, so that the manifest alone says
     /// where the log begins; a sync of the batch that the start may lie in; the manifest; the
-    /// view and the marks; the chunks. A death in between leaves the old start or the new one.
+    /// view and the marks; the chunks. A death in between leaves the old start, the new one, or
+    /// the end of what was in segments.
     ///
     /// # Errors
     /// `OffsetOutOfRange` above the visible end; `PolicyViolation` where records only go by
