@@ -449,6 +449,7 @@ impl AsRef<[u8]> for Mapped {
 #[cfg(test)]
 mod tests {
     use super::super::MemoryDisk;
+    use super::super::sim::{Fault, Operation, SimDisk};
     use super::*;
 
     fn disk(limit: u64) -> (Arc<BudgetDisk>, Arc<DiskBudget>) {
@@ -516,6 +517,22 @@ mod tests {
         assert_eq!((budget.held(), budget.used()), (3 * BLOCK, 3 * BLOCK));
         drop(file);
         assert_eq!((budget.held(), budget.used(), budget.gone()), (0, 0, 3 * BLOCK));
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_not_held() {
+        let inner = SimDisk::new();
+        inner.create_dir(Path::new("/d")).unwrap();
+        let (disk, budget) =
+            BudgetDisk::new(Arc::new(inner.clone()), 9 * BLOCK, (".seg", 0), &[]).unwrap();
+        let path = Path::new("/d/a.seg");
+        disk.create(path).unwrap().set_len(BLOCK).unwrap();
+        disk.give_up(path);
+        inner.fail_next(Operation::Remove, ".seg", Fault::Eio);
+        disk.remove(path).unwrap_err();
+        assert_eq!((budget.used(), budget.held()), (BLOCK, 0), "nobody is to wait for it");
+        disk.remove(path).unwrap();
+        assert_eq!((budget.used(), budget.held()), (0, 0));
     }
 
     #[test]
