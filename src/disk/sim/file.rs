@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::SimDisk;
+use super::content::Content;
 use super::fault::{Fault, Operation};
 use super::inode::PAGE;
 use super::machine::Machine;
@@ -148,6 +149,20 @@ struct SimFile {
 }
 
 impl SimFile {
+    /// `done` is what a sync does that succeeds.
+    fn sync_as(&self, done: impl FnOnce(&mut Content)) -> io::Result<()> {
+        self.perform(Operation::Sync, |machine, fault| {
+            let inode = machine.inode(self.number)?;
+            inode.absorb()?;
+            if let Some(fault) = fault {
+                inode.content.fail_sync();
+                return Err(fault.error());
+            }
+            done(&mut inode.content);
+            Ok(())
+        })
+    }
+
     fn perform<T>(
         &self,
         operation: Operation,
@@ -247,29 +262,11 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.perform(Operation::Sync, |machine, fault| {
-            let inode = machine.inode(self.number)?;
-            inode.absorb()?;
-            if let Some(fault) = fault {
-                inode.content.fail_sync();
-                return Err(fault.error());
-            }
-            inode.content.sync();
-            Ok(())
-        })
+        self.sync_as(Content::sync)
     }
 
     fn sync_part(&self, position: u64, len: u64) -> io::Result<()> {
-        self.perform(Operation::Sync, |machine, fault| {
-            let inode = machine.inode(self.number)?;
-            inode.absorb()?;
-            if let Some(fault) = fault {
-                inode.content.fail_sync();
-                return Err(fault.error());
-            }
-            inode.content.sync_part(position, len, PAGE as u64);
-            Ok(())
-        })
+        self.sync_as(|content| content.sync_part(position, len, PAGE as u64))
     }
 
     fn map(&self, len: usize) -> io::Result<Bytes> {
